@@ -1,0 +1,115 @@
+"""Every socket of the framework on one page. A plugin is a class that fits one of these.
+
+Images are `PIL.Image.Image` in RGB; boxes are `[x1, y1, x2, y2]` in pixels, x2 and y2 exclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from evals.types import Output, Sample, Score, WorkItem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """What a model hands back for one work item, before it is written to disk."""
+
+    image: "Image.Image | None" = None
+    codes: "np.ndarray | None" = None
+    """uint8 (N, L, G, D) in {0, 1}, when the model has codes."""
+    text: str | None = None
+    error: str | None = None
+    """One sentence; then everything else is None and the outcome is `generation_error`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detection:
+    """One found instance."""
+
+    label: int
+    """Index into the suite's class list."""
+    score: float
+    box: tuple[float, float, float, float]
+    mask: "np.ndarray | None" = None
+    """bool (h, w)."""
+    color: str | None = None
+    """Filled by detectors that know it (mini); else a colour classifier is asked."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A thing under test."""
+
+    name: str
+    verbs: frozenset[str]
+    """Subset of `generate`, `edit`, `understand`."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Identify the weights: at least `id` and `sha256`; `bundled: true` for uniar-mini."""
+
+    def run(self, items: Sequence[WorkItem]) -> Iterable[Generation]:
+        """Answer a batch, one `Generation` an item, in order. A failure of one item is its `error`."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A source of samples."""
+
+    def load(self) -> Iterator[Sample]:
+        """Yield samples in a fixed order with stable ids."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Image -> instances."""
+
+    name: str
+
+    def detect(self, image: "Image.Image", classes: Sequence[str]) -> list[Detection]:
+        """All candidates of the given classes, unfiltered, any order."""
+
+
+@runtime_checkable
+class ColorClassifier(Protocol):
+    """Instance -> one of the ten colours."""
+
+    name: str
+
+    def classify(
+        self, image: "Image.Image", detections: Sequence[Detection], object_class: str
+    ) -> list[str]:
+        """The colour of each detection, in order."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """(sample, output, image) -> verdict. `source` names the benchmark's official code."""
+
+    name: str
+    version: str
+    source: str
+
+    def canary(self) -> None:
+        """Score a few cases with known verdicts; raise `CanaryError` when one is wrong."""
+
+    def score(self, sample: Sample, output: Output, image: "Image.Image | None") -> Score:
+        """Judge one output whose outcome is `ok`."""
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Run folder -> page or file."""
+
+    def write(self, run_dir: Path) -> Path:
+        """Write the report into the run folder and return its main file."""
+
+
+Roles = Mapping[str, Any]
+"""Role name (`detector`, `color`, `judge`, `ocr`) -> the loaded plugin; what a scorer is built with."""

@@ -1,0 +1,1 @@
+"""Run folder -> one self-contained page. Reads runs through `evals.store`, computes no score."""
