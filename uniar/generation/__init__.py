@@ -1,0 +1,1 @@
+"""One visual token at a time: prompts, sampling of bits, the rollout."""

@@ -1,0 +1,1 @@
+"""The autoregressive transformer: embeddings in, states and bit logits out; knows no pixels."""

@@ -1,0 +1,44 @@
+"""Key/value cache of a rollout, pre-allocated, one object for the language stack and the visual head's stack.
+
+Has the `update` method of the transformers cache classes, so a layer serves either. Layers of the head follow those of
+the language model in one numbering.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Room for `capacity` positions in every layer.
+
+    Args:
+        layers: number of attention layers.
+        capacity: positions in all (prompt + visual tokens).
+    """
+
+    def __init__(self, *, layers: int, capacity: int):
+        self.capacity = capacity
+        self._keys: list[Tensor | None] = [None] * layers
+        self._values: list[Tensor | None] = [None] * layers
+        self._filled = [0] * layers
+
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Append (B, kv_heads, T, d) and return views of all positions so far."""
+        start = self._filled[layer]
+        end = start + keys.shape[2]
+        if end > self.capacity:
+            raise ValueError(f"the cache holds {self.capacity} positions, layer {layer} asks for {end}")
+        if self._keys[layer] is None:
+            shape = (*keys.shape[:2], self.capacity, keys.shape[3])
+            self._keys[layer] = torch.empty(shape, dtype=keys.dtype, device=keys.device)
+            self._values[layer] = torch.empty(shape, dtype=values.dtype, device=values.device)
+        self._keys[layer][:, :, start:end] = keys
+        self._values[layer][:, :, start:end] = values
+        self._filled[layer] = end
+        return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
+
+    def get_seq_length(self, layer: int = 0) -> int:
+        """Positions held by a layer."""
+        return self._filled[layer]

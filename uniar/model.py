@@ -1,0 +1,380 @@
+"""UniAR: vision stack, language stack and visual head in one `PreTrainedModel`, names as released.
+
+Three ways in: `forward` (understanding and teacher forcing, differentiable), `generate` (the ordinary text generation of
+transformers, image input included) and `step` (states -> bit logits with a cache, used by `generation.codes`).
+
+B rows, T positions, N visual tokens, L levels, G patches a token, D bits, H hidden width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
+
+from uniar.attention import causal_mask
+from uniar.configuration import UniARConfig
+from uniar.errors import CheckpointError, InputError
+from uniar.language.backbone import LanguageModel
+from uniar.language.heads import bit_classifier
+from uniar.language.layers import DecoderLayer, RMSNorm
+from uniar.language.rope import position_ids_of, rotary_tables
+from uniar.vision.tokenizer import UniARVisionModel, VisualFeatures, init_weights
+
+
+@dataclass
+class UniAROutput(ModelOutput):
+    """What `forward` returns; a field that was not asked for is None."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    """(B, T or fewer, vocabulary)."""
+    past_key_values: Any | None = None
+    states: Tensor | None = None
+    """(B, T, H), before the last norm."""
+
+
+class UniARInner(nn.Module):
+    """`model.*` of the state dict: the language stack and the vision stack."""
+
+    def __init__(self, config: UniARConfig):
+        super().__init__()
+        self.language_model = LanguageModel(config.text_config)
+        self.visual = UniARVisionModel(config.vision_config)
+
+
+class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """Reads and writes the released checkpoint layout; strict about what it reads."""
+
+    config_class = UniARConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["DecoderLayer", "VisionBlock"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
+
+    def __init__(self, config: UniARConfig):
+        super().__init__(config)
+        text = config.text_config
+        self.model = UniARInner(config)
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        # The head's layers follow the language layers in one cache numbering.
+        self.visual_decoder = nn.ModuleList(
+            DecoderLayer(text, text.num_hidden_layers + i) for i in range(config.visual_depth)
+        )
+        self.output_layer_vistok = bit_classifier(config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        init_weights(module, self.config.text_config.initializer_range)
+        if isinstance(module, RMSNorm):
+            from transformers import initialization as init
+
+            init.ones_(module.weight)
+
+    @classmethod
+    def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers' own, but a checkpoint that does not fit is refused with the names of the tensors.
+
+        Raises:
+            CheckpointError: missing, unexpected or mis-shaped tensors; nothing is re-initialised silently.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        # Mismatches are collected instead of raised so that all of them can be listed in one message.
+        kwargs["ignore_mismatched_sizes"] = True
+        model, info = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        refuse_misfit(str(path), info)
+        return (model, info) if wants_info else model
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def visual(self) -> UniARVisionModel:
+        """The tokenizer inside the model."""
+        return self.model.visual
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The text embedding table."""
+        return self.model.language_model.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the text embedding table."""
+        self.model.language_model.embed_tokens = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The text classifier."""
+        return self.lm_head
+
+    def text_logits(self, states: Tensor) -> Tensor:
+        """States before the last norm (…, H) -> (…, vocabulary)."""
+        return self.lm_head(self.model.language_model.norm(states))
+
+    def _runner(self) -> Any:
+        return self._gradient_checkpointing_func if self.gradient_checkpointing and self.training else None
+
+    def _rotary(self, position_ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        text = self.config.text_config
+        rope = text.rope_parameters
+        return rotary_tables(
+            position_ids,
+            head_dim=text.head_dim,
+            theta=rope["rope_theta"],
+            section=rope["mrope_section"],
+            dtype=dtype,
+        )
+
+    def positions(self, input_ids: Tensor, grid_thw: Tensor | None, attention_mask: Tensor | None = None) -> Tensor:
+        """Position ids int64 (3, B, T); see `language.rope.position_ids_of`.
+
+        Raises:
+            InputError: placeholders and images do not agree.
+        """
+        try:
+            return position_ids_of(
+                input_ids,
+                image_token_id=self.config.image_token_id,
+                grid_thw=grid_thw,
+                merge=self.config.vision_config.spatial_merge_size,
+                attention_mask=attention_mask,
+            )
+        except ValueError as error:
+            raise InputError(f"input_ids: {error}. Give one placeholder per visual token.") from None
+
+    # -- states and logits -----------------------------------------------------------------------------------------
+
+    def states(
+        self,
+        *,
+        position_ids: Tensor,
+        input_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        visual: VisualFeatures | None = None,
+        visual_positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: Any | None = None,
+    ) -> Tensor:
+        """Run the language stack.
+
+        Args:
+            position_ids: int (3, B, T).
+            input_ids: int (B, T); or `inputs_embeds` (B, T, H).
+            visual: features of the visual tokens in row-major order of `visual_positions`.
+            visual_positions: bool (B, T); default: where `input_ids` is the image placeholder.
+            attention_mask: (B, positions so far) with 0 at padding.
+            mask: a full bool mask (B, 1, T, keys) instead (packed training).
+            cache: keys and values of earlier positions.
+
+        Returns:
+            (B, T, H) before the last norm.
+        """
+        x = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
+        deepstack = None
+        if visual is not None:
+            if visual_positions is None:
+                visual_positions = input_ids == self.config.image_token_id
+            count = int(visual_positions.sum())
+            if count != visual.main.shape[0]:
+                raise InputError(
+                    f"input_ids: got {count} image placeholders; the images have {visual.main.shape[0]} visual tokens. "
+                    "Give one placeholder per visual token."
+                )
+            x = x.masked_scatter(visual_positions[..., None], visual.main.to(x.device, x.dtype))
+            deepstack = visual.deepstack
+        if mask is None:
+            past = cache.get_seq_length() if cache is not None else 0
+            mask = causal_mask(attention_mask, queries=x.shape[1], keys=past + x.shape[1], device=x.device)
+        cos, sin = self._rotary(position_ids, x.dtype)
+        return self.model.language_model(
+            x, cos, sin, mask=mask, cache=cache, visual_positions=visual_positions, deepstack=deepstack, run=self._runner()
+        )
+
+    def bit_logits(
+        self,
+        states: Tensor,
+        *,
+        position_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: Any | None = None,
+        last: int | None = None,
+    ) -> Tensor:
+        """The visual head: causal stack over all positions, then the classifier.
+
+        Args:
+            states: (B, T, H) of the language stack, before its last norm.
+            position_ids: int (3, B, T), the same as there.
+            attention_mask: (B, positions so far).
+            mask: a full bool mask instead.
+            cache: the same cache as there; the head's layers follow in its numbering.
+            last: classify only that many last positions; default all.
+
+        Returns:
+            (B, T or last, L, G, D, 2): logits of bit 0 and bit 1 of the visual token at the NEXT position.
+        """
+        x = states
+        if len(self.visual_decoder):
+            first = len(self.model.language_model.layers)
+            if mask is None:
+                past = cache.get_seq_length(first) if cache is not None else 0
+                mask = causal_mask(attention_mask, queries=x.shape[1], keys=past + x.shape[1], device=x.device)
+            cos, sin = self._rotary(position_ids, x.dtype)
+            run = self._runner()
+            for layer in self.visual_decoder:
+                x = layer(x, cos, sin, mask, cache) if run is None else run(layer.__call__, x, cos, sin, mask, cache)
+        if last is not None:
+            x = x[:, -last:]
+        return self.classify(x)
+
+    def classify(self, states: Tensor) -> Tensor:
+        """States after the head's stack (…, H) -> (…, L, G, D, 2)."""
+        v = self.config.vision_config
+        return self.output_layer_vistok(states).unflatten(-1, (v.num_levels, v.group_size, v.bsq_dim, 2))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any | None = None,
+        inputs_embeds: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        codes: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        output_states: bool = False,
+        **kwargs: Any,
+    ) -> UniAROutput:
+        """Understanding forward: text logits over a sequence with images.
+
+        Args:
+            input_ids: int (B, T) with one placeholder per visual token.
+            attention_mask: (B, T so far), 0 at padding (left or right).
+            position_ids: int (3, B, T); computed from `input_ids` and the grids when absent.
+            past_key_values: transformers cache.
+            inputs_embeds: (B, T, H) instead of `input_ids`.
+            pixel_values: (P, patch values) of all images; or `codes` (N, L, G, D) instead of pixels.
+            image_grid_thw: int (images, 3), in patches.
+            codes: uint8 (N, L, G, D).
+            labels: int (B, T), -100 where no loss; shifted inside.
+            use_cache: return a cache.
+            logits_to_keep: compute logits of that many last positions only; 0 means all.
+            output_states: also return the states before the last norm.
+
+        Returns:
+            `UniAROutput`.
+        """
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache()
+        visual = None
+        if pixel_values is not None:
+            visual = self.visual(pixel_values.to(self.visual.device), image_grid_thw)
+        elif codes is not None:
+            visual = self.visual.embed(codes)
+        if position_ids is None:
+            if input_ids is None:
+                raise InputError("position_ids: got nothing; inputs_embeds needs them, since it has no placeholders.")
+            position_ids = self.positions(input_ids, image_grid_thw, attention_mask)
+        elif position_ids.dim() == 2:
+            position_ids = position_ids[None].expand(3, -1, -1)
+        states = self.states(
+            position_ids=position_ids,
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            visual=visual,
+            attention_mask=attention_mask,
+            cache=past_key_values,
+        )
+        logits = self.text_logits(states[:, -logits_to_keep:] if logits_to_keep else states)
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100)
+        return UniAROutput(
+            loss=loss, logits=logits, past_key_values=past_key_values, states=states if output_states else None
+        )
+
+    # -- transformers' generate ------------------------------------------------------------------------------------
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Any | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Slice what the cache already holds; positions are recomputed from the whole sequence, so no state is kept."""
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        position_ids = self.positions(input_ids, image_grid_thw, attention_mask)
+        first = past == 0
+        return {
+            "input_ids": input_ids[:, past:],
+            "position_ids": position_ids[:, :, past:],
+            "attention_mask": attention_mask,
+            "past_key_values": past_key_values,
+            "pixel_values": pixel_values if first else None,
+            "image_grid_thw": image_grid_thw if first else None,
+            "use_cache": kwargs.get("use_cache", True),
+            "logits_to_keep": 1,
+        }
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Tensor | None = None, **kwargs: Any
+    ) -> tuple[Tensor, dict[str, Any]]:
+        # Images are not a batch axis: a row may hold several. For several returns per row they are repeated row by row.
+        pixels, grids = kwargs.pop("pixel_values", None), kwargs.pop("image_grid_thw", None)
+        if pixels is not None and expand_size > 1:
+            pixels, grids = self._repeat_images(input_ids, pixels, grids, expand_size)
+        input_ids, kwargs = super()._expand_inputs_for_generation(
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
+        )
+        if pixels is not None:
+            kwargs.update(pixel_values=pixels, image_grid_thw=grids)
+        return input_ids, kwargs
+
+    def _repeat_images(self, input_ids: Tensor, pixels: Tensor, grids: Tensor, times: int) -> tuple[Tensor, Tensor]:
+        patches = grids.prod(-1).tolist()
+        per_image = list(zip(pixels.split(patches), grids.split(1), strict=True))
+        group = self.config.vision_config.group_size
+        out_pixels, out_grids, at = [], [], 0
+        for row in (input_ids == self.config.image_token_id).sum(-1).tolist():
+            mine, tokens = [], 0
+            while tokens < row:
+                mine.append(per_image[at])
+                tokens += patches[at] // group
+                at += 1
+            for _ in range(times):
+                out_pixels += [p for p, _ in mine]
+                out_grids += [g for _, g in mine]
+        return torch.cat(out_pixels), torch.cat(out_grids)
+
+
+def refuse_misfit(where: str, info: Any) -> None:
+    """Raise `CheckpointError` when the loading report names tensors that do not fit.
+
+    Args:
+        where: folder, for the message.
+        info: transformers' loading report (`missing_keys`, `unexpected_keys`, `mismatched_keys`).
+    """
+    get = info.get if isinstance(info, dict) else lambda key, default: getattr(info, key, default)
+    parts = []
+    for title, key in (("missing", "missing_keys"), ("unexpected", "unexpected_keys"), ("mis-shaped", "mismatched_keys")):
+        names = sorted(
+            f"{n[0]} (file {tuple(n[1])}, config {tuple(n[2])})" if isinstance(n, tuple | list) else str(n)
+            for n in get(key, None) or []
+        )
+        if names:
+            parts.append(f"{len(names)} {title}: {', '.join(names)}")
+    if parts:
+        raise CheckpointError(f"{where}: the tensors do not fit config.json ({'; '.join(parts)}). Use a folder whose config and weights belong together.")
