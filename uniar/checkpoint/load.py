@@ -33,6 +33,15 @@ def load_vision(folder: Path, *, device: str | torch.device = "cpu", dtype: torc
     return model.to(device).eval()
 
 
+def load_feature_encoder(folder: Path, *, device: str | torch.device = "cpu") -> UniARVisionModel:
+    """The tokenizer as the pixel decoder knows it: weights of `bsq_encoder/` rounded to bfloat16, arithmetic in float32.
+
+    The release loads this copy in bfloat16, so the decoder was trained on features of rounded weights; a float32 checkpoint
+    read without the rounding misses its recorded feature maps by about 1e-3.
+    """
+    return load_vision(folder, device=device, dtype=torch.bfloat16).float()
+
+
 def load_decoder(folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> PixelDecoder:
     """The pixel decoder, from `sd3_transformer/` and `sd3_pipeline/`, in eval mode.
 

@@ -1,0 +1,340 @@
+"""The three verbs on one object: generate, edit, understand.
+
+Joins the rooms: prompt text and processor in, codes by the rollout, features by the tokenizer, pixels by the decoder. Parts
+load when a verb first needs them. Every draw of a sample comes from its own seed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from uniar.checkpoint.layout import BUNDLED, resolve, weight_paths
+from uniar.checkpoint.load import load_decoder, load_feature_encoder, load_model
+from uniar.checkpoint.weights import fingerprint
+from uniar.errors import CheckpointError, InputError
+from uniar.generation.codes import Prefix, generate_codes
+from uniar.generation.prompt import generation_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedImage:
+    """One result of generate or edit."""
+
+    codes: np.ndarray
+    """uint8 (N, L, G, D) in {0, 1}."""
+    image: Image.Image | None
+    """RGB, or None when decoding was not asked for."""
+
+
+class UniAR:
+    """A loaded checkpoint.
+
+    Args:
+        checkpoint: folder in the released layout, hub id, or `uniar-mini`.
+        device: torch device of all parts.
+        dtype: None means float32 on the CPU and the stored dtype elsewhere.
+    """
+
+    def __init__(self, checkpoint: str | Path = "uniar-mini", *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None):
+        self.folder = resolve(checkpoint)
+        self.bundled = str(checkpoint) in BUNDLED
+        self.name = str(checkpoint) if self.bundled else self.folder.name
+        self.device = torch.device(device)
+        self.dtype = dtype
+
+    @cached_property
+    def model(self) -> Any:
+        """The AR model."""
+        return load_model(self.folder, device=self.device, dtype=self.dtype)
+
+    @cached_property
+    def decoder(self) -> Any:
+        """The pixel decoder."""
+        return load_decoder(self.folder, device=self.device, dtype=self.dtype or torch.float32)
+
+    @cached_property
+    def feature_encoder(self) -> Any:
+        """The tokenizer copy that feeds the pixel decoder."""
+        return load_feature_encoder(self.folder, device=self.device)
+
+    @cached_property
+    def processor(self) -> Any:
+        """The checkpoint's own image processor, tokenizer and chat template.
+
+        Raises:
+            CheckpointError: processor files are missing.
+        """
+        from transformers import AutoProcessor
+
+        try:
+            return AutoProcessor.from_pretrained(self.folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.folder}: tokenizer or processor files are missing or unreadable ({type(error).__name__}). "
+                "Copy the base model's processor files beside config.json."
+            ) from None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Identity of the weights: name, sha256 over all weight files, parameter count of the AR model."""
+        return {
+            "id": self.name,
+            "sha256": fingerprint(weight_paths(self.folder), self.folder),
+            "num_parameters": sum(p.numel() for p in self.model.parameters()),
+            "bundled": self.bundled,
+        }
+
+    # -- verbs -----------------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        height: int,
+        width: int,
+        seeds: Sequence[int],
+        guidance_scale: float = 1.5,
+        temperature: float = 1.0,
+        upscale: float = 1.0,
+        decoder_steps: int = 28,
+        decoder_guidance_scale: float = 1.5,
+        decode: bool = True,
+        exact: bool | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[GeneratedImage]:
+        """Text to image.
+
+        Args:
+            prompts: B prompts.
+            height: pixels of the rollout, a multiple of the token side (32 in the release).
+            width: likewise.
+            seeds: B seeds, 0 to 2**63 - 1.
+            guidance_scale: on the bit logits; at or below 1 it is off and costs nothing.
+            temperature: of the bits; 0 is arg-max.
+            upscale: output size / rollout size, 1 to 2.
+            decoder_steps: Euler steps of the pixel decoder.
+            decoder_guidance_scale: guidance of the pixel decoder.
+            decode: False returns codes only.
+            exact: see `generation.codes`; None means exact on CPU.
+            on_step: called with (tokens done, tokens in all).
+
+        Returns:
+            B results in order.
+
+        Raises:
+            InputError: a size, seed or scale that cannot be used.
+        """
+        return self._make(
+            prompts,
+            [None] * len(prompts),
+            height=height,
+            width=width,
+            seeds=seeds,
+            guidance_scale=guidance_scale,
+            temperature=temperature,
+            upscale=upscale,
+            decoder_steps=decoder_steps,
+            decoder_guidance_scale=decoder_guidance_scale,
+            decode=decode,
+            exact=exact,
+            on_step=on_step,
+        )
+
+    def edit(
+        self, prompts: Sequence[str], images: Sequence[Image.Image], *, height: int, width: int, seeds: Sequence[int], **settings: Any
+    ) -> list[GeneratedImage]:
+        """Change images as told; arguments as `generate`. The input image is resized to height x width first."""
+        if len(images) != len(prompts):
+            raise InputError(f"images: got {len(images)}; expected one for each of the {len(prompts)} prompts.")
+        resized = [image.convert("RGB").resize((width, height)) for image in images]
+        return self._make(prompts, resized, height=height, width=width, seeds=seeds, **settings)
+
+    @torch.inference_mode()
+    def understand(
+        self,
+        prompts: Sequence[str],
+        images: Sequence[Image.Image | None],
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """Answer questions about images.
+
+        Args:
+            prompts: B questions.
+            images: B images (None asks without one).
+            max_new_tokens: longest answer, in tokens.
+            temperature: 0 is greedy.
+            seeds: B seeds, needed when sampling.
+
+        Returns:
+            B answers without special tokens.
+        """
+        if temperature > 0 and seeds is None:
+            raise InputError(f"seeds: got none; temperature {temperature} samples, so every prompt needs a seed.")
+        answers = []
+        for i, (prompt, image) in enumerate(zip(prompts, images, strict=True)):
+            content: list[dict[str, Any]] = [{"type": "image", "image": image}] if image is not None else []
+            content.append({"type": "text", "text": prompt})
+            text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
+            inputs = self.processor(text=[text], images=[image.convert("RGB")] if image is not None else None, return_tensors="pt")
+            inputs = {k: inputs[k].to(self.device) for k in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if k in inputs}
+            options: dict[str, Any] = {"do_sample": False}
+            if temperature > 0:
+                options = {"do_sample": True, "temperature": temperature, "top_k": 0}
+            # transformers samples from the global stream; it is forked so that the caller's is untouched.
+            with torch.random.fork_rng(devices=[] if self.device.type == "cpu" else [self.device]):
+                if temperature > 0:
+                    torch.manual_seed(seeds[i])
+                out = self.model.generate(
+                    **inputs, max_new_tokens=max_new_tokens, eos_token_id=self._stop_ids(), pad_token_id=self._pad_id(), **options
+                )
+            answers.append(self.processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip())
+        return answers
+
+    # -- parts of the verbs ----------------------------------------------------------------------------------------
+
+    def _stop_ids(self) -> list[int]:
+        tokenizer = self.processor.tokenizer
+        stops = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")}
+        return sorted(s for s in stops if s is not None)
+
+    def _pad_id(self) -> int:
+        tokenizer = self.processor.tokenizer
+        return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+
+    def encode(self, images: Sequence[Image.Image]) -> list[tuple[Tensor, tuple[int, int, int]]]:
+        """Images to (codes uint8 (N, L, G, D), grid (1, rows, columns) in patches), through the checkpoint's processor."""
+        out = []
+        for image in images:
+            inputs = self.processor.image_processor(images=[image.convert("RGB")], return_tensors="pt")
+            grid = inputs["image_grid_thw"]
+            codes = self.model.visual.encode(inputs["pixel_values"].to(self.device), grid)
+            out.append((codes.cpu(), tuple(grid[0].tolist())))
+        return out
+
+    def decode(
+        self,
+        codes: Tensor,
+        *,
+        height: int,
+        width: int,
+        seeds: Sequence[int],
+        upscale: float = 1.0,
+        decoder_steps: int = 28,
+        decoder_guidance_scale: float = 1.5,
+        exact: bool | None = None,
+    ) -> list[Image.Image]:
+        """Codes (B, N, L, G, D) of rollouts of height x width pixels -> B images of upscale times that size."""
+        if not 1 <= upscale <= 2:
+            raise InputError(f"upscale: got {upscale}; expected 1 to 2.")
+        patch = self.feature_encoder.config.patch_size
+        grid = (height // patch, width // patch)
+        with torch.inference_mode():
+            features = self.feature_encoder.feature_map(codes, *grid)
+        pixels = self.decoder.decode(
+            features,
+            feature_grid=grid,
+            height=round(upscale * height),
+            width=round(upscale * width),
+            seeds=seeds,
+            steps=decoder_steps,
+            guidance_scale=decoder_guidance_scale,
+            exact=exact,
+        )
+        array = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return [Image.fromarray(a) for a in array]
+
+    def prefix(self, prompt: str, image: Image.Image | None, *, rows: int, columns: int, guided: bool) -> Prefix:
+        """Tokenise one prompt (and input image) for a rollout of rows x columns visual tokens."""
+        codes, grids, tokens = None, [], 0
+        if image is not None:
+            codes, grid = self.encode([image])[0]
+            grids, tokens = [grid], codes.shape[0]
+
+        def ids(words: str) -> Tensor:
+            text = generation_text(words, rows=rows, columns=columns, image_tokens=tokens)
+            return torch.tensor(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.int64)
+
+        return Prefix(
+            input_ids=ids(_defused(prompt)), unconditional_ids=ids("") if guided else None, codes=codes, grid_thw=grids
+        )
+
+    def _make(
+        self,
+        prompts: Sequence[str],
+        images: Sequence[Image.Image | None],
+        *,
+        height: int,
+        width: int,
+        seeds: Sequence[int],
+        guidance_scale: float = 1.5,
+        temperature: float = 1.0,
+        upscale: float = 1.0,
+        decoder_steps: int = 28,
+        decoder_guidance_scale: float = 1.5,
+        decode: bool = True,
+        exact: bool | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[GeneratedImage]:
+        unit = self.model.config.vision_config.token_pixels
+        if height < unit or width < unit or height % unit or width % unit:
+            raise InputError(f"height, width: got {height} x {width}; expected positive multiples of {unit} pixels for this checkpoint.")
+        if decode:
+            # Refuse a size that cannot be decoded before the long part, not after it.
+            self.decoder.latent_shape(round(upscale * height), round(upscale * width))
+        rows, columns = height // unit, width // unit
+        guided = guidance_scale > 1
+        prefixes = [self.prefix(p, i, rows=rows, columns=columns, guided=guided) for p, i in zip(prompts, images, strict=True)]
+        codes = generate_codes(
+            self.model,
+            prefixes,
+            rows=rows,
+            columns=columns,
+            seeds=seeds,
+            guidance_scale=guidance_scale,
+            temperature=temperature,
+            exact=exact,
+            pad_token_id=self._pad_id(),
+            on_step=on_step,
+        )
+        made: Sequence[Image.Image | None] = [None] * len(prompts)
+        if decode and len(prompts):
+            made = self.decode(
+                codes,
+                height=height,
+                width=width,
+                seeds=seeds,
+                upscale=upscale,
+                decoder_steps=decoder_steps,
+                decoder_guidance_scale=decoder_guidance_scale,
+                exact=exact,
+            )
+        return [GeneratedImage(codes=c.numpy(), image=i) for c, i in zip(codes, made, strict=True)]
+
+
+_SPECIAL = re.compile(r"<\|[a-z_]+\|>")
+
+
+def _defused(prompt: str) -> str:
+    # A prompt that spells a control token must not become one: placeholders without an image would break the sequence.
+    return _SPECIAL.sub(lambda m: m.group().replace("|", "¦"), prompt)
+
+
+def load(checkpoint: str | Path = "uniar-mini", *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> UniAR:
+    """Open a checkpoint; see `UniAR`.
+
+    Raises:
+        CheckpointError: it is not there or does not fit.
+    """
+    return UniAR(checkpoint, device=device, dtype=dtype)
