@@ -1,0 +1,146 @@
+"""Pictures for the pages: small ones go in as they are, large ones as WebP thumbnails.
+
+A thumbnail is named by the hash of its original, so writing a report again encodes only what is new.
+Originals are never enlarged and never copied when large: the page asks for them in the run folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from evals.types import Output
+
+SMALL_SIDE = 96
+"""Longest side, pixels, up to which the PNG itself is shown, scaled without smoothing."""
+THUMBNAIL_SIDE = 256
+"""Longest side of a thumbnail, pixels: sharp on a 2x screen at the gallery's size."""
+WEBP_QUALITY = 76
+MAX_PIXELS = 64_000_000
+"""Pictures above this are not opened."""
+INLINE_LIMIT = 400
+"""Up to this many pictures the page holds them itself and can be sent as one file."""
+THUMBNAIL_DIR = f"thumbs-{THUMBNAIL_SIDE}"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """How the page shows one output's image."""
+
+    source: str = ""
+    """`data:` address, or file name inside `THUMBNAIL_DIR`; empty when there is nothing to show."""
+    width: int = 0
+    """Of the original, pixels: the frame of the detections."""
+    height: int = 0
+    original: bool = False
+    """True when `source` is the image itself, not a reduced copy."""
+    problem: str = ""
+    """One sentence, when the file cannot be shown."""
+
+
+def pictures(outputs: Iterable[Output], *, resolve: Callable[[str], Path], report_dir: Path) -> dict[str, Picture]:
+    """Prepare the picture of every output that has an image.
+
+    Args:
+        outputs: any order; those without an image are left out of the result.
+        resolve: path inside the run folder -> confined absolute path; may raise for a path that escapes.
+        report_dir: thumbnails go to `THUMBNAIL_DIR` under it, unless the page holds them; stale ones are removed.
+
+    Returns:
+        `sample_id/repeat` -> `Picture`. A missing or damaged file has its `problem`, never an exception.
+    """
+    wanted = [output for output in outputs if output.image]
+    inline = len(wanted) <= INLINE_LIMIT
+    folder = report_dir / THUMBNAIL_DIR
+    if not inline:
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def prepare(output: Output) -> Picture:
+        return _picture(output, resolve=resolve, folder=None if inline else folder)
+
+    # Pillow lets go of the interpreter lock while it decodes and encodes, so threads use every core.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        found = dict(zip((f"{o.sample_id}/{o.repeat}" for o in wanted), pool.map(prepare, wanted), strict=True))
+    _sweep(folder, keep=set() if inline else {picture.source for picture in found.values()})
+    return found
+
+
+def _picture(output: Output, *, resolve: Callable[[str], Path], folder: Path | None) -> Picture:
+    from PIL import Image
+
+    from evals.errors import UserError
+
+    try:
+        path = resolve(str(output.image))
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                problem = f"The image is {width} x {height} pixels: too large to show."
+                return Picture(width=width, height=height, problem=problem)
+            if max(width, height) <= SMALL_SIDE and image.format == "PNG":
+                return _place(
+                    path.read_bytes(), "png", folder=folder, width=width, height=height, original=True
+                )
+            name = _name(output, path)
+            if folder is not None and (folder / name).is_file():
+                return Picture(source=name, width=width, height=height)
+            data = _thumbnail(image)
+        return _place(data, "webp", folder=folder, width=width, height=height, original=False, name=name)
+    except FileNotFoundError:
+        return Picture(problem=f"The image file {output.image} is not in the run folder.")
+    except (UserError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return Picture(problem=f"The image file cannot be shown: {error}")
+
+
+def _thumbnail(image: object) -> bytes:
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)
+    small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = BytesIO()
+    small.save(buffer, "WEBP", quality=WEBP_QUALITY, method=3)
+    return buffer.getvalue()
+
+
+def _name(output: Output, path: Path) -> str:
+    digest = output.image_sha256 or ""
+    if not _SHA256.fullmatch(digest):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{digest[:24]}.webp"
+
+
+def _place(
+    data: bytes, suffix: str, *, folder: Path | None, width: int, height: int, original: bool, name: str = ""
+) -> Picture:
+    if folder is None:
+        source = f"data:image/{suffix};base64,{base64.b64encode(data).decode('ascii')}"
+        return Picture(source=source, width=width, height=height, original=original)
+    name = name or f"{hashlib.sha256(data).hexdigest()[:24]}.{suffix}"
+    target = folder / name
+    if not target.is_file():
+        # Two equal images may be prepared at once: each thread writes its own file, the rename is atomic.
+        fresh = folder / f".{name}-{threading.get_ident()}.part"
+        fresh.write_bytes(data)
+        fresh.replace(target)
+    return Picture(source=name, width=width, height=height, original=original)
+
+
+def _sweep(folder: Path, *, keep: set[str]) -> None:
+    """Remove thumbnails of an earlier report that this one does not name."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.suffix in {".webp", ".png", ".part"} and path.name not in keep:
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,165 @@
+"""`HtmlReporter`: run folder -> `report/index.html`, one page that opens from disk without a network.
+
+Values come from `reports.views`, bars from `reports.charts`, thumbnails from `reports.media`; here they meet the
+templates. The page forbids itself every script and style but its own (content security policy with hashes).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from evals.store import atomic
+from evals.types import Output, Sample, Score
+from reports import charts, media, views
+
+
+class Run(Protocol):
+    """The part of `evals.store.reader.RunReader` that a page reads."""
+
+    manifest: Mapping[str, Any]
+    results: Mapping[str, Any]
+
+    def samples(self) -> list[Sample]:
+        """The plan, in order."""
+
+    def outputs(self) -> list[Output]:
+        """The journal."""
+
+    def scores(self, name: str | None = None) -> list[Score]:
+        """One scorer's scores, or all."""
+
+    def resolve(self, relative: str) -> Path:
+        """A path of the run folder, confined to it."""
+
+
+class HtmlReporter:
+    """Write the page of a finished or unfinished run."""
+
+    def write(self, run_dir: Path) -> Path:
+        """Write `report/index.html` into the run folder.
+
+        Args:
+            run_dir: a run folder with `manifest.json` and `results.json`.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            evals.errors.StoreError: the folder is not a run, or is damaged.
+        """
+        from evals.store.reader import RunReader
+
+        return self.render(RunReader(run_dir), run_dir / "report")
+
+    def render(self, run: Run, out: Path) -> Path:
+        """Write the page of an opened run into the folder `out` (made when absent) and return its path."""
+        out.mkdir(parents=True, exist_ok=True)
+        outputs = run.outputs()
+        pictures = media.pictures(outputs, resolve=run.resolve, report_dir=out)
+        gallery = views.gallery(
+            run.samples(),
+            outputs,
+            run.scores(),
+            pictures,
+            value=views.value_name(run.manifest, run.results),
+            n_expected=int(run.manifest.get("n_expected", 0)),
+        )
+        gallery["thumbs"] = f"{media.THUMBNAIL_DIR}/"
+        page = _page(run, gallery)
+        # A lone surrogate in a prompt has no UTF-8 form; it is already shown as its code point, this is the net below.
+        data = page.encode("utf-8", "replace")
+        target = out / "index.html"
+        atomic.write_bytes(target, data)
+        return target
+
+
+def _page(run: Run, gallery: Mapping[str, Any]) -> str:
+    manifest, results = run.manifest, run.results
+    metrics = [views.metric_row(metric) for metric in results.get("metrics") or []]
+    # Before scoring there are no results: the page then says so, over what the plan asked for.
+    plan = {"task": "*", "n_expected": manifest.get("n_expected", 0), "n_samples": manifest.get("n_samples", 0)}
+    headline = views.metric_row(results.get("headline") or plan) | {"kind": "headline"}
+    tasks = [row for row in metrics if row["kind"] == "task"]
+    css, script = _asset("report.css"), _asset("theme.js")
+    gallery_script = _asset("gallery.js")
+    return _environment().get_template("report.html.j2").render(
+        title=views.title(manifest),
+        mini=manifest.get("profile") == "mini",
+        manifest=manifest,
+        notice=views.visible(results.get("notice") or manifest.get("notice") or ""),
+        bundled=bool(manifest.get("bundled_model")),
+        model=views.visible((manifest.get("model") or {}).get("id", "unnamed model"), 200),
+        status=results.get("status", "incomplete"),
+        next_step=views.visible(results.get("next") or ""),
+        headline=headline,
+        tasks=tasks,
+        slices=[row for row in metrics if row["kind"] == "slice"],
+        chart=_chart(tasks, headline),
+        gallery=gallery,
+        data=embed_json(gallery),
+        provenance=views.provenance(manifest, results),
+        suite_text=views.visible(_yaml(manifest.get("resolved_suite") or {}), 200_000),
+        command=views.command(manifest),
+        css=Markup(css),
+        theme_script=Markup(script),
+        gallery_script=Markup(gallery_script),
+        style_hash=_hash(css),
+        script_hashes=[_hash(script), _hash(gallery_script)],
+    )
+
+
+def embed_json(data: object) -> Markup:
+    """JSON that is inert inside `<script type="application/json">`: no `<`, `>` or `&` is left in it.
+
+    >>> embed_json("</script>")
+    Markup('"\\\\u003c/script\\\\u003e"')
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(text)
+
+
+def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any]) -> Markup:
+    bars = [
+        charts.Bar(
+            label=row["label"],
+            value=row["number"],
+            low=row["low_number"],
+            high=row["high_number"],
+            note="" if row["full"] else f"coverage {row['coverage']}",
+        )
+        for row in tasks
+    ]
+    return charts.interval_bars(
+        bars, title="Value per task with 95% interval", reference=headline["number"], ident="tasks-chart"
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def _asset(name: str) -> str:
+    return (Path(__file__).parent / "assets" / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
+
+
+def _yaml(data: object) -> str:
+    import yaml
+
+    # Through JSON first, so that a tuple or an enum in the suite cannot become a YAML tag.
+    return yaml.safe_dump(json.loads(json.dumps(data, default=str)), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,320 @@
+"""What the page says: a run's records turned into the plain values that the templates and the gallery show.
+
+Nothing is drawn here and nothing is measured: numbers come from `results.json`, verdicts from the scores.
+Every planned output has an entry in the gallery; one that was never made is there as `missing`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from evals.types import Outcome, Output, Sample, Score
+
+MAX_DETECTIONS = 100
+"""Detections shown for one image, best first; the panel says how many there were."""
+MAX_EVIDENCE = 2_000
+"""Characters of a score's other evidence in the page; the whole of it is in `scores/`."""
+MAX_TEXT = 20_000
+"""Characters of a prompt, reason or answer in the page."""
+
+VERDICTS = {"incorrect": "Incorrect", "partial": "Partly correct", "correct": "Correct"}
+_INVISIBLE = {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF}
+_INVISIBLE |= {*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)}
+_VISIBLE = {code: f"\u27e6U+{code:04X}\u27e7" for code in _INVISIBLE - {0x09, 0x0A, 0x0D}}
+
+
+class Shown(Protocol):
+    """What the page needs of a picture (`reports.media.Picture`)."""
+
+    source: str
+    width: int
+    height: int
+    original: bool
+    problem: str
+
+
+def visible(text: object, limit: int = MAX_TEXT) -> str:
+    """Return text in which control and direction-override characters can be seen and do nothing.
+
+    >>> visible("red\u202eder")
+    'red⟦U+202E⟧der'
+    """
+    string = str(text)
+    if len(string) > limit:
+        string = f"{string[:limit]} … ({len(string):,} characters in all)"
+    return string.translate(_VISIBLE)
+
+
+def title(manifest: Mapping[str, Any]) -> str:
+    """The page's title; a mini run always says so, whatever its suite calls it."""
+    name = str(manifest.get("title") or manifest.get("suite") or "Run")
+    profile = str(manifest.get("profile", ""))
+    if profile == "mini" and "mini" not in name.lower():
+        name = f"{name}-mini"
+    return visible(name, 200)
+
+
+def metric_row(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of a table: formatted value, interval, counts and outcomes of a metric's JSON."""
+    value, low, high = (metric.get(key) for key in ("value", "low", "high"))
+    n, expected = int(metric.get("n", 0)), int(metric.get("n_expected", 0))
+    coverage = metric.get("coverage")
+    coverage = float(coverage) if coverage is not None else (n / expected if expected else 0.0)
+    outcomes = [
+        {"label": words(name), "count": f"{count:,}", "ok": name == Outcome.OK.value}
+        for name, count in (metric.get("outcomes") or {}).items()
+        if count
+    ]
+    return {
+        "task": visible(metric.get("task", ""), 200),
+        "label": words(str(metric.get("task", ""))),
+        "name": visible(metric.get("name", ""), 200),
+        "kind": metric.get("kind", "task"),
+        "number": value,
+        "low_number": low,
+        "high_number": high,
+        "value": "not scored" if value is None else f"{value:.3f}",
+        "interval": "none" if low is None or high is None else f"{low:.3f} to {high:.3f}",
+        "n": f"{n:,}",
+        "n_samples": f"{int(metric.get('n_samples', 0)):,}",
+        "n_expected": f"{expected:,}",
+        "coverage": coverage_text(coverage),
+        "full": n >= expected > 0,
+        "outcomes": outcomes,
+    }
+
+
+def coverage_text(coverage: float) -> str:
+    """Percent with as many digits as keep an incomplete run from reading 100%."""
+    if coverage >= 1.0:
+        return "100%"
+    return f"{min(coverage, 0.999) * 100:.1f}%"
+
+
+def words(name: str) -> str:
+    """`color_attr` -> `color attr`; `*` is the whole suite."""
+    return "whole suite" if name == "*" else visible(name, 200).replace("_", " ")
+
+
+def value_name(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """Which named value decides correct and incorrect: the suite's `report.value`, else the tables' metric."""
+    suite = manifest.get("resolved_suite")
+    if isinstance(suite, Mapping):
+        profiles = suite.get("profiles")
+        inner = profiles.get(manifest.get("profile")) if isinstance(profiles, Mapping) else None
+        for level in (suite, inner):
+            report = level.get("report") if isinstance(level, Mapping) else None
+            if isinstance(report, Mapping) and report.get("value"):
+                return str(report["value"])
+    for metric in results.get("metrics") or []:
+        if metric.get("kind") == "task":
+            return str(metric.get("name"))
+    return "correct"
+
+
+def gallery(
+    samples: Sequence[Sample],
+    outputs: Iterable[Output],
+    scores: Iterable[Score],
+    pictures: Mapping[str, Shown],
+    *,
+    value: str,
+    n_expected: int,
+) -> dict[str, Any]:
+    """Build the data that the page's script draws the gallery and the panel from.
+
+    Args:
+        samples: the plan, in its order.
+        outputs: journal; the last line of a `sample_id/repeat` counts.
+        scores: of all scorers; the one that carries `value` (else the first) gives the verdict.
+        pictures: `sample_id/repeat` -> picture.
+        value: the named value that is 1 for a correct output and 0 for an incorrect one.
+        n_expected: outputs that the plan asked for; tells how many repeats a sample has.
+
+    Returns:
+        JSON data: `tasks`, `tags`, `verdicts` ({key, label, rank}), `samples` (rows) and `items` (rows, plan order).
+    """
+    made = {(output.sample_id, output.repeat): output for output in outputs}
+    judged: dict[tuple[str, int], list[Score]] = {}
+    for score in scores:
+        judged.setdefault((score.sample_id, score.repeat), []).append(score)
+    plan = _plan(samples, made, n_expected)
+    tasks, tags, verdicts = _Index(), _Index(), _Index()
+    rows: dict[str, int] = {}
+    sample_rows: list[list[Any]] = []
+    items: list[dict[str, Any]] = []
+    for sample, repeat in plan:
+        if sample.sample_id not in rows:
+            rows[sample.sample_id] = len(sample_rows)
+            sample_rows.append(
+                [
+                    sample.sample_id,
+                    tasks.of(sample.task),
+                    visible(sample.prompt),
+                    [tags.of(tag) for tag in sample.tags],
+                    None if sample.target is None else visible(sample.target),
+                ]
+            )
+        key = (sample.sample_id, repeat)
+        output, own = made.get(key), judged.get(key, [])
+        item = _item(output, own, pictures.get(f"{sample.sample_id}/{repeat}"))
+        item |= {"s": rows[sample.sample_id], "r": repeat, "v": verdicts.of(verdict(output, own, value))}
+        items.append(item)
+    return {
+        "tasks": [{"key": visible(task, 200), "label": words(task)} for task in tasks.names],
+        "tags": [visible(tag, 200) for tag in tags.names],
+        "verdicts": [_verdict_row(key) for key in verdicts.names],
+        "samples": sample_rows,
+        "items": items,
+    }
+
+
+def verdict(output: Output | None, scores: Sequence[Score], value: str) -> str:
+    """`correct`, `incorrect`, `partial`, or the outcome that kept the output from being scored."""
+    if output is None:
+        return Outcome.MISSING.value
+    if output.outcome is not Outcome.OK:
+        return output.outcome.value
+    if not scores:
+        return Outcome.MISSING.value
+    score = next((s for s in scores if value in s.values), None)
+    if score is None:
+        bad = next((s for s in scores if s.outcome is not Outcome.OK), None)
+        return bad.outcome.value if bad else Outcome.NOT_APPLICABLE.value
+    number = score.values[value]
+    return "correct" if number >= 1 else "incorrect" if number <= 0 else "partial"
+
+
+def command(manifest: Mapping[str, Any]) -> str:
+    """The line that runs this again; the manifest's own when it has one."""
+    given = manifest.get("command")
+    if isinstance(given, str) and given:
+        return visible(given)
+    if isinstance(given, (list, tuple)) and given:
+        return visible(shlex.join(str(part) for part in given))
+    parts = ["uniar-eval", "run", f"suites/{manifest.get('suite', 'SUITE')}.yaml"]
+    parts += ["--profile", str(manifest.get("profile", "official"))]
+    model = manifest.get("model")
+    if isinstance(model, Mapping) and model.get("id"):
+        parts += ["--model", str(model["id"])]
+    for option in ("seed", "limit"):
+        if manifest.get(option) is not None:
+            parts += [f"--{option}", str(manifest[option])]
+    return visible(shlex.join(parts))
+
+
+def provenance(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Groups of (name, value) lines: run, protocol, model, software, hardware, time."""
+    run = {key: manifest.get(key) for key in ("suite", "profile", "created", "seed", "limit", "n_samples", "n_expected")}
+    run["fingerprint"] = manifest.get("fingerprint")
+    groups = [
+        ("Run", run),
+        ("Protocol", manifest.get("protocol")),
+        ("Model", manifest.get("model")),
+        ("Code", manifest.get("git")),
+        ("Versions", manifest.get("versions")),
+        ("Hardware", manifest.get("hardware")),
+        ("Seconds", results.get("seconds")),
+    ]
+    return [
+        {"title": name, "lines": [(words(str(k)), _plain(v)) for k, v in _lines(content)]}
+        for name, content in groups
+        if content
+    ]
+
+
+def _lines(content: object) -> Iterable[tuple[str, Any]]:
+    if isinstance(content, Mapping):
+        return [(str(k), v) for k, v in content.items() if v is not None]
+    return [("value", content)]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{visible(k, 200)}: {_plain(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return "; ".join(_plain(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return visible(value)
+
+
+def _plan(
+    samples: Sequence[Sample], made: Mapping[tuple[str, int], Output], n_expected: int
+) -> list[tuple[Sample, int]]:
+    repeats = n_expected // len(samples) if samples else 0
+    plan = [(sample, repeat) for sample in samples for repeat in range(repeats)]
+    planned = {(sample.sample_id, repeat) for sample, repeat in plan}
+    known = {sample.sample_id: sample for sample in samples}
+    for (sample_id, repeat), output in made.items():
+        if (sample_id, repeat) not in planned:
+            fallback = Sample(sample_id=sample_id, task=output.task, prompt="")
+            plan.append((known.get(sample_id, fallback), repeat))
+    return plan
+
+
+def _item(output: Output | None, scores: Sequence[Score], picture: Shown | None) -> dict[str, Any]:
+    """Short keys and no empty values: a page has tens of thousands of these."""
+    if output is None:
+        return {"e": "The run has not made this output yet."}
+    item: dict[str, Any] = {
+        # As text: a 63-bit seed does not survive a JavaScript number.
+        "seed": str(output.seed),
+        "p": output.image or "",
+        "e": visible(output.error or ""),
+        "x": visible(output.text or ""),
+        "t": round(output.seconds, 3),
+    }
+    if picture is not None:
+        item |= {"i": picture.source, "w": picture.width, "h": picture.height, "o": int(picture.original)}
+        item["e"] = item["e"] or picture.problem
+    item["sc"] = [_score(score) for score in scores]
+    detections = next((s.evidence["detections"] for s in scores if s.evidence.get("detections")), [])
+    shown = sorted((d for d in detections if len(d.get("box") or ()) == 4), key=lambda d: -float(d.get("score", 0)))
+    item["d"] = [_detection(d) for d in shown[:MAX_DETECTIONS]]
+    item["dn"] = len(detections) if len(detections) > len(item["d"]) else 0
+    return {key: entry for key, entry in item.items() if entry not in ("", [], 0)}
+
+
+def _score(score: Score) -> dict[str, Any]:
+    rest = {key: entry for key, entry in score.evidence.items() if key != "detections"}
+    row = {
+        "n": visible(score.scorer, 200),
+        "o": "" if score.outcome is Outcome.OK else words(score.outcome.value),
+        "v": {visible(key, 200): round(number, 6) for key, number in score.values.items()},
+        "r": visible(score.reason),
+        "e": visible(_plain(rest), MAX_EVIDENCE) if rest else "",
+    }
+    return {key: entry for key, entry in row.items() if entry not in ("", {})}
+
+
+def _detection(detection: Mapping[str, Any]) -> list[Any]:
+    box = [round(float(side), 1) for side in detection["box"]]
+    color = detection.get("color")
+    name = visible(detection.get("class", "?"), 200)
+    return [name, round(float(detection.get("score", 0)), 3), visible(color, 200) if color else "", *box]
+
+
+def _verdict_row(key: str) -> dict[str, Any]:
+    rank = {"incorrect": 0, "partial": 2, "correct": 3}.get(key, 1)
+    label = VERDICTS.get(key) or f"Not scored: {words(key)}"
+    return {"key": key, "label": label, "rank": rank}
+
+
+class _Index:
+    """Names in order of first appearance, each with its number."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._number: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        """The name's number, a new one when it is new."""
+        if name not in self._number:
+            self._number[name] = len(self.names)
+            self.names.append(name)
+        return self._number[name]
