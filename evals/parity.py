@@ -1,0 +1,167 @@
+"""Golden files of published scoring functions, replayed and compared.
+
+A golden file is `{name, source, notes, cases}`, a case `{id, inputs, expected}`, recorded by running the official code.
+`GOLDEN` says which of our functions answers for a file and how close it must come; it is found by the file's `name`,
+so that cases held elsewhere replay as well. To add a benchmark, add a line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """How one kind of golden file is replayed."""
+
+    target: str
+    """`module:function`, inputs -> what `expected` holds."""
+    tolerance: float = 1e-9
+    """Absolute, for floats; all else must be equal."""
+    unordered: bool = False
+    """`expected` is a list sorted by a score that may tie within the tolerance: rows are paired, not zipped."""
+    allowance: str | None = None
+    """`module:function`, (inputs, got, expected) -> whether a difference is one that the file's notes allow."""
+
+
+_HERE = "evals.replay_geneval"
+GOLDEN: dict[str, Golden] = {
+    "geneval_prompts": Golden(f"{_HERE}:prompts"),
+    "geneval_relative_position": Golden(f"{_HERE}:relative_position"),
+    "geneval_iou": Golden(f"{_HERE}:iou"),
+    "geneval_evaluate_image": Golden(f"{_HERE}:evaluate_image"),
+    "geneval_summary": Golden(f"{_HERE}:summary"),
+    "geneval_color_crop": Golden(f"{_HERE}:color_crop"),
+    "geneval_color_classifier": Golden(f"{_HERE}:color_classifier", tolerance=1e-3),
+    "mask2former_instance_postprocess": Golden(
+        f"{_HERE}:instance_postprocess", tolerance=1e-5, unordered=True, allowance=f"{_HERE}:borderline_masks"
+    ),
+    "cv2_resize_linear": Golden(f"{_HERE}:resize"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One case that came out otherwise."""
+
+    case_id: Any
+    where: str
+    """Path of the first difference inside `expected`; empty for the whole."""
+    got: Any
+    expected: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A golden file's outcome."""
+
+    name: str
+    source: str
+    total: int
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def matched(self) -> int:
+        """Cases that agree."""
+        return self.total - len(self.mismatches)
+
+
+def difference(got: Any, expected: Any, *, tolerance: float, unordered: bool = False) -> tuple[str, Any, Any] | None:
+    """First place where two JSON values differ, as (path, got, expected); None when they agree.
+
+    Args:
+        got: ours.
+        expected: recorded; `{"__float__": "nan"}` and the like stand for non-finite floats.
+        tolerance: absolute, wherever either side is a float.
+        unordered: pair the rows of two lists freely.
+    """
+    if isinstance(expected, dict) and set(expected) == {"__float__"}:
+        expected = float(expected["__float__"])
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for key in [*expected, *(key for key in got if key not in expected)]:
+            if key not in got or key not in expected:
+                return f".{key}", got.get(key, "(absent)"), expected.get(key, "(absent)")
+            below = difference(got[key], expected[key], tolerance=tolerance)
+            if below is not None:
+                return f".{key}{below[0]}", *below[1:]
+        return None
+    if isinstance(expected, list) and isinstance(got, list):
+        if len(got) != len(expected):
+            return ".length", len(got), len(expected)
+        left = list(got)
+        for index, want in enumerate(expected):
+            tries = left if unordered else got[index : index + 1]
+            found = [difference(one, want, tolerance=tolerance) for one in tries]
+            if None not in found:
+                path, *pair = found[0] if not unordered else ("", left, want)
+                return f"[{index}]{path}", *pair
+            if unordered:
+                left.pop(found.index(None))
+        return None
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (got, expected))
+    if numbers and (isinstance(got, float) or isinstance(expected, float)):
+        if got == expected or (math.isnan(got) and math.isnan(expected)) or abs(got - expected) <= tolerance:
+            return None
+        return "", got, expected
+    return None if type(got) is type(expected) and got == expected else ("", got, expected)
+
+
+def read_golden(path: Path) -> dict[str, Any]:
+    """Read and check a golden file.
+
+    Raises:
+        DataError: missing, not JSON, not of the shape above, or of a name that nothing here answers for.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: got {error.strerror}; expected a golden file. Check the path.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: got text that is not JSON ({error}); expected a golden file. Fetch it again.") from error
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("cases"), list):
+        raise DataError(f"{path}: got JSON without name and cases; expected a golden file {{name, source, cases}}.")
+    for index, case in enumerate(data["cases"]):
+        if not isinstance(case, dict) or not {"id", "inputs", "expected"} <= set(case):
+            raise DataError(f"{path}: cases[{index}]: got no id, inputs and expected; expected all three. Fetch it again.")
+    if data["name"] not in GOLDEN:
+        raise DataError(f"{path}: name: got {data['name']}; expected one of {', '.join(GOLDEN)}.")
+    if not data["cases"]:
+        raise DataError(f"{path}: cases: got none; expected at least one. Nothing would be checked.")
+    return data
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def replay(path: Path) -> Replay:
+    """Run every case of a golden file through our function.
+
+    Raises:
+        DataError: see `read_golden`; or a case whose inputs lack a field.
+    """
+    data = read_golden(path)
+    golden = GOLDEN[data["name"]]
+    function = _load(golden.target)
+    allowed = _load(golden.allowance) if golden.allowance else lambda *_: False
+    mismatches = []
+    for case in data["cases"]:
+        try:
+            got = function(case["inputs"])
+        except KeyError as error:
+            raise DataError(
+                f"{path}: case {case['id']}: inputs: got no {error}; expected the fields of {data['name']}. Fetch it again."
+            ) from error
+        found = difference(got, case["expected"], tolerance=golden.tolerance, unordered=golden.unordered)
+        if found is not None and not allowed(case["inputs"], got, case["expected"]):
+            mismatches.append(Mismatch(case["id"], *found))
+    return Replay(data["name"], str(data.get("source", "")), len(data["cases"]), tuple(mismatches))
