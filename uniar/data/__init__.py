@@ -1,0 +1,1 @@
+"""Bytes -> training samples, and the synthetic world of shapes."""
