@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from evals.types import Output, Sample, Score, WorkItem
+from evals.types import Outcome, Output, Sample, Score, WorkItem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,9 @@ class Generation:
     """uint8 (N, L, G, D) in {0, 1}, when the model has codes."""
     text: str | None = None
     error: str | None = None
-    """One sentence; then everything else is None and the outcome is `generation_error`."""
+    """One sentence; then everything else is None and the outcome is the one below."""
+    outcome: Outcome = Outcome.GENERATION_ERROR
+    """What an error means: `generation_error`, `missing` (images made elsewhere) or `refused`; unread without one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,1 @@
+"""Plan -> outputs on disk: batches, failures, resume, progress. Knows no scorer and no metric."""

@@ -1,0 +1,166 @@
+"""Scores -> `Metric`s: per task, over the suite, per slice; each with interval, n, coverage and outcome counts.
+
+The summary follows GenEval's (spec 1.9): task means over outputs, overall as the unweighted mean of the task means,
+plain mean over outputs, and the share of prompts of which any output is correct. An output without a score is
+counted under its outcome and never becomes a zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evals.metrics.bootstrap import Estimate, cluster_mean, mean_of_means
+from evals.types import Metric, Outcome, Sample, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One planned output: where it belongs, and its value or why it has none."""
+
+    sample_id: str
+    task: str
+    tags: tuple[str, ...]
+    outcome: Outcome
+    value: float | None
+
+
+Headline = Callable[..., Metric]
+"""What a metric plugin is: `(rows, *, value, task, kind, seed) -> Metric`."""
+
+
+def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value: str) -> list[Row]:
+    """Join the plan with one scorer's scores.
+
+    Args:
+        samples: the plan.
+        repeats: outputs a sample.
+        scores: at most one an output; an absent one is `missing`, an ok one without `value` is `not_applicable`.
+        value: name of the averaged value.
+
+    Returns:
+        One row a planned output, plan order.
+    """
+    known = {(score.sample_id, score.repeat): score for score in scores}
+    made = []
+    for sample in samples:
+        for repeat in range(repeats):
+            score = known.get((sample.sample_id, repeat))
+            outcome = Outcome.MISSING if score is None else score.outcome
+            number = score.values.get(value) if score is not None else None
+            if outcome is Outcome.OK and number is None:
+                outcome = Outcome.NOT_APPLICABLE
+            made.append(Row(sample.sample_id, sample.task, sample.tags, outcome, number))
+    return made
+
+
+def summary(table: Sequence[Row], *, value: str, headline: Headline, seed: int) -> tuple[Metric, list[Metric]]:
+    """Return the headline metric and all others: tasks in plan order, then slices.
+
+    Args:
+        table: one row a planned output.
+        value: name of the averaged value.
+        headline: metric plugin for the number at the top.
+        seed: the run's seed; with the metric's name it fixes the resampling.
+    """
+    top = headline(table, value=value, task="*", kind="headline", seed=seed)
+    metrics = [
+        _metric(value, task, "task", part, _estimate(part, seed, f"{value}/{task}"))
+        for task, part in _by_task(table).items()
+    ]
+    metrics.append(mean_over_outputs(table, value=value, task="*", kind="slice", seed=seed))
+    metrics.append(prompt_accuracy(table, seed=seed))
+    for tag in dict.fromkeys(tag for row in table for tag in row.tags):
+        part = [row for row in table if tag in row.tags]
+        metrics.append(macro_over_tasks(part, value=value, task=tag, kind="slice", seed=seed))
+        metrics.append(mean_over_outputs(part, value=value, task=tag, kind="slice", seed=seed))
+    return top, metrics
+
+
+def macro_over_tasks(table: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
+    """Unweighted mean of the task means; None as soon as one task has no scored output."""
+    scope = "" if task == "*" else f"{task}/"
+    parts = [_estimate(part, seed, f"{value}/{scope}{name}") for name, part in _by_task(table).items()]
+    known = [part for part in parts if part is not None]
+    whole = mean_of_means(known) if known and len(known) == len(parts) else None
+    return _metric("overall", task, kind, table, whole)
+
+
+def mean_over_outputs(table: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
+    """Plain mean over all scored outputs."""
+    return _metric(value, task, kind, table, _estimate(table, seed, f"{value}/mean/{task}"))
+
+
+def prompt_accuracy(table: Sequence[Row], *, seed: int) -> Metric:
+    """Share of prompts of which any output has value 1; counts are prompts, not outputs.
+
+    A prompt with no such output counts as wrong only when all its outputs are scored; else it has the outcome of its
+    first unscored output.
+    """
+    prompts: dict[str, list[Row]] = {}
+    for row in table:
+        prompts.setdefault(row.sample_id, []).append(row)
+    judged = []
+    for sample_id, own in prompts.items():
+        right = any(row.value is not None and row.value >= 1.0 for row in own)
+        unscored = next((row.outcome for row in own if row.value is None), None)
+        known = right or unscored is None
+        outcome = Outcome.OK if known or unscored is None else unscored
+        judged.append(Row(sample_id, own[0].task, own[0].tags, outcome, float(right) if known else None))
+    return _metric("prompt_accuracy", "*", "slice", judged, _estimate(judged, seed, "prompt_accuracy/*"))
+
+
+def gaps(table: Sequence[Row]) -> list[str]:
+    """Return a sentence for every task that lacks scores: why a run is incomplete. Empty when nothing is to be redone."""
+    told = []
+    for task, part in _by_task(table).items():
+        lost = Counter(row.outcome.value for row in part if row.outcome in REDO)
+        if lost:
+            counts = ", ".join(f"{count} {name}" for name, count in sorted(lost.items()))
+            none = "; no output is scored, so the task and the overall value are absent"
+            told.append(f"{task}: {counts} of {len(part)}{'' if any(r.value is not None for r in part) else none}.")
+    return told
+
+
+REDO = frozenset(
+    {Outcome.MISSING, Outcome.GENERATION_ERROR, Outcome.SCORER_ERROR, Outcome.JUDGE_ERROR, Outcome.JUDGE_UNPARSED}
+)
+"""Outcomes that leave a run incomplete: running the command again may mend them."""
+
+
+def outcome_counts(table: Iterable[Row]) -> dict[str, int]:
+    """Count rows per outcome, the names in `Outcome`'s order; sums to the number of rows."""
+    counts = Counter(row.outcome for row in table)
+    return {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
+
+
+def _by_task(table: Iterable[Row]) -> Mapping[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in table:
+        found.setdefault(row.task, []).append(row)
+    return found
+
+
+def _estimate(table: Sequence[Row], seed: int, name: str) -> Estimate | None:
+    clusters: dict[str, list[float]] = {}
+    for row in table:
+        if row.value is not None:
+            clusters.setdefault(row.sample_id, []).append(row.value)
+    return cluster_mean(list(clusters.values()), seed=seed, name=name) if clusters else None
+
+
+def _metric(name: str, task: str, kind: str, table: Sequence[Row], found: Estimate | None) -> Metric:
+    scored = [row for row in table if row.value is not None]
+    return Metric(
+        name=name,
+        task=task,
+        value=None if found is None else found.value,
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
+        n=len(scored),
+        n_samples=len({row.sample_id for row in scored}),
+        n_expected=len(table),
+        outcomes=outcome_counts(table),
+        kind=kind,
+    )

@@ -1,0 +1,107 @@
+"""A UniAR checkpoint as a thing under test: the one file of this room that knows the package `uniar`, imported lazily.
+
+Every error that `uniar` words for users becomes a `ModelError` with the same sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.errors import DataError, ModelError
+from evals.protocols import Generation
+from evals.types import WorkItem
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_DRAWING = (
+    "height", "width", "guidance_scale", "temperature", "upscale", "decoder_steps", "decoder_guidance_scale"
+)  # fmt: skip
+
+
+class UniARModel:
+    """Adapter of `uniar.load(checkpoint)`.
+
+    Args:
+        source: bundled name, hub id or folder of a checkpoint.
+        device: `cpu`, `cuda` or `auto` (CUDA where there is one).
+
+    Raises:
+        ModelError: no such checkpoint, or one that does not fit.
+    """
+
+    verbs = frozenset({"generate", "edit", "understand"})
+
+    def __init__(self, *, source: str = "uniar-mini", device: str = "auto") -> None:
+        with _told():
+            import uniar
+
+            self._model = uniar.load(source, device=_device(device))
+            self._fingerprint: dict[str, Any] = dict(self._model.fingerprint())
+        self.name = Path(str(self._fingerprint.get("id") or source)).name
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the checkpoint's id, sha256, parameter count and whether it is the bundled one."""
+        return dict(self._fingerprint)
+
+    def run(self, items: Sequence[WorkItem]) -> list[Generation]:
+        """Answer a batch of items with equal settings.
+
+        Raises:
+            ModelError: `uniar` refuses a prompt, an image or a setting.
+            DataError: an input image is missing.
+        """
+        settings = items[0].settings
+        prompts = [item.sample.prompt for item in items]
+        seeds = [item.seed for item in items]
+        verb = settings["verb"]
+        with _told():
+            if verb == "understand":
+                texts = self._model.understand(
+                    prompts,
+                    [_image(item) for item in items],
+                    max_new_tokens=settings["max_new_tokens"],
+                    temperature=settings["temperature"],
+                    seeds=seeds,
+                )
+                return [Generation(text=text) for text in texts]
+            drawing = {name: settings[name] for name in _DRAWING}
+            if verb == "edit":
+                records = self._model.edit(prompts, [_image(item) for item in items], seeds=seeds, **drawing)
+            else:
+                records = self._model.generate(prompts, seeds=seeds, **drawing)
+        return [Generation(image=record.image, codes=record.codes) for record in records]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    from uniar.errors import UniARError
+
+    try:
+        yield
+    except UniARError as error:
+        raise ModelError(str(error)) from error
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _image(item: WorkItem) -> Image.Image:
+    from PIL import Image
+
+    if item.sample.image is None:
+        raise DataError(f"{item.sample.sample_id}: got a sample without an image; this verb needs one.")
+    path = Path(item.settings.get("data_root", ".")) / item.sample.image
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise DataError(f"{path}: got an unreadable image ({error}); {item.sample.sample_id} needs it.") from error

@@ -1,0 +1,201 @@
+"""Kind + name -> plugin. Three places are searched: files a suite names, installed entry points, the table below.
+
+Built-ins are `"module:object"` strings, so listing them imports nothing and an editable install cannot go stale.
+A name found twice is an error that prints both origins; a plugin that fails to import is listed as broken, and is an
+error when it is named. What a plugin must look like is in `evals/protocols.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.errors import PluginError
+
+GROUPS = {
+    "model": "uniar_eval.models",
+    "dataset": "uniar_eval.datasets",
+    "detector": "uniar_eval.detectors",
+    "color": "uniar_eval.colors",
+    "judge": "uniar_eval.judges",
+    "ocr": "uniar_eval.ocr",
+    "scorer": "uniar_eval.scorers",
+    "metric": "uniar_eval.metrics",
+    "reporter": "uniar_eval.reporters",
+    "command": "uniar_eval.commands",
+}
+"""Kind -> entry-point group."""
+
+ROLES = ("detector", "color", "judge", "ocr")
+"""Kinds that a suite names under `roles` and that a scorer is given."""
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "model": {"images": "evals.models.folder:ImageFolderModel", "uniar": "evals.models.uniar:UniARModel"},
+    "dataset": {
+        "geneval": "evals.datasets.geneval:GenEvalDataset",
+        "shapes-geneval": "evals.datasets.shapes:ShapesGenEvalDataset",
+    },
+    "detector": {
+        "mask2former": "evals.perception.mask2former:Mask2FormerDetector",
+        "shapes": "evals.perception.shapes:ShapesDetector",
+    },
+    "color": {
+        "open-clip": "evals.perception.clip_color:OpenClipColor",
+        "shapes": "evals.perception.shapes:ShapesColor",
+    },
+    "scorer": {"geneval": "evals.scorers.geneval:GenEvalScorer"},
+    "metric": {
+        "macro_over_tasks": "evals.metrics.aggregate:macro_over_tasks",
+        "mean": "evals.metrics.aggregate:mean_over_outputs",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One known plugin, not yet imported."""
+
+    kind: str
+    name: str
+    target: str
+    """`module:object`, or `PLUGINS` of a file."""
+    origin: str
+    """Where it comes from, in words."""
+    file: Path | None = None
+    """Set for a plugin out of a suite's own file."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "x"?` for the nearest known name, or an empty string.
+
+    >>> suggest("genevl", ["geneval", "dpg"])
+    ' Did you mean "geneval"?'
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+class Registry:
+    """The plugins that one suite can name.
+
+    Args:
+        files: Python files of the suite (already confined to its folder); each has `PLUGINS`, a table
+            `{kind: {name: factory}}`. They are run as soon as a name is looked up: a suite is code you trust.
+        installed: entry points by kind; None asks the installed packages.
+    """
+
+    def __init__(self, files: Sequence[Path] = (), *, installed: Sequence[Entry] | None = None) -> None:
+        self._files = tuple(files)
+        self._installed = tuple(installed) if installed is not None else None
+        self._tables: dict[Path, dict[str, dict[str, Any]]] = {}
+
+    def entries(self, kind: str) -> list[Entry]:
+        """Return all plugins of a kind by name, a name found twice twice."""
+        found = [
+            Entry(kind=kind, name=name, target="PLUGINS", origin=f"file {path}", file=path)
+            for path in self._files
+            for name in self._table(path).get(kind, {})
+        ]
+        installed = _entry_points(kind) if self._installed is None else [e for e in self._installed if e.kind == kind]
+        found += installed
+        found += [
+            Entry(kind=kind, name=name, target=target, origin="built-in")
+            for name, target in BUILTIN.get(kind, {}).items()
+        ]
+        return sorted(found, key=lambda entry: entry.name)
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of a kind, each once."""
+        return sorted({entry.name for entry in self.entries(kind)})
+
+    def load(self, kind: str, name: str) -> Any:
+        """Return the factory of a plugin.
+
+        Raises:
+            PluginError: no such name (with the nearest one), a name found twice, or a plugin that fails to import.
+        """
+        found = [entry for entry in self.entries(kind) if entry.name == name]
+        if not found:
+            raise PluginError(f'got "{name}"; no such {kind}.{suggest(name, self.names(kind))} (uniar-eval ls {kind}s)')
+        if len(found) > 1:
+            origins = " and ".join(f"{entry.origin} ({entry.target})" for entry in found)
+            raise PluginError(f'got "{name}"; this {kind} is defined twice, by {origins}. Remove or rename one.')
+        return self._resolve(found[0])
+
+    def problem(self, entry: Entry) -> str | None:
+        """Return why a listed plugin cannot be used, or None when it can."""
+        try:
+            self.load(entry.kind, entry.name)
+        except PluginError as error:
+            return str(error)
+        return None
+
+    def _resolve(self, entry: Entry) -> Any:
+        if entry.file is not None:
+            return self._table(entry.file)[entry.kind][entry.name]
+        module, _, attribute = entry.target.partition(":")
+        try:
+            thing: Any = importlib.import_module(module)
+            for part in attribute.split(".") if attribute else ():
+                thing = getattr(thing, part)
+        # A plugin is foreign code: whatever its import raises is told as its own fault, by name.
+        except Exception as error:
+            raise PluginError(
+                f'got "{entry.name}"; this {entry.kind} is broken, because {_told(error)} '
+                f"({entry.origin}, {entry.target})."
+            ) from error
+        return thing
+
+    def _table(self, path: Path) -> dict[str, dict[str, Any]]:
+        if path not in self._tables:
+            self._tables[path] = _run_file(path)
+        return self._tables[path]
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+
+
+def _entry_points(kind: str) -> list[Entry]:
+    from importlib.metadata import entry_points
+
+    found: dict[tuple[str, str, str], Entry] = {}
+    for point in entry_points(group=GROUPS[kind]):
+        origin = f"package {point.dist.name} {point.dist.version}" if point.dist else "installed package"
+        entry = Entry(kind=kind, name=point.name, target=point.value, origin=origin)
+        # An editable install and a checkout on the path can show the same distribution twice.
+        found.setdefault((point.name, point.value, origin), entry)
+    return list(found.values())
+
+
+def _run_file(path: Path) -> dict[str, dict[str, Any]]:
+    import hashlib
+    import importlib.util
+    import sys
+
+    # The path is part of the module's name, so two suites may each have a `plugin.py`.
+    module_name = f"uniar_eval_local_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up by name while the class body runs.
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise PluginError(f"{path}: the plugin file is broken, because {_told(error)}.") from error
+    table = getattr(module, "PLUGINS", None)
+    if not isinstance(table, dict) or not all(isinstance(row, dict) for row in table.values()):
+        raise PluginError(f"{path}: PLUGINS: got {type(table).__name__}; expected a table {{kind: {{name: factory}}}}.")
+    unknown = sorted(set(table) - set(GROUPS))
+    if unknown:
+        raise PluginError(
+            f'{path}: PLUGINS: got kind "{unknown[0]}"; expected one of {", ".join(GROUPS)}.'
+            f"{suggest(str(unknown[0]), GROUPS)}"
+        )
+    return table

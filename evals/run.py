@@ -1,0 +1,380 @@
+"""The whole street in one readable function: suite -> plan -> outputs -> scores -> metrics -> run folder -> page.
+
+Calling it again on the same folder finishes what is lacking. The module is callable, so `evals.run("geneval")` works
+whether or not this file was imported before.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, TextIO
+
+from evals import models, plan, results
+from evals.errors import StoreError, SuiteError, UserError
+from evals.execute.engine import execute, unfinished
+from evals.execute.progress import Progress
+from evals.protocols import Model, Scorer
+from evals.registry import Registry
+from evals.score import build_scorers, score_outputs, self_check
+from evals.store import atomic, manifest
+from evals.store.journal import read_outputs
+from evals.store.layout import Layout
+from evals.store.lock import locked
+from evals.suite import load, lock
+from evals.suite.schema import Suite
+from evals.types import Outcome, Sample, WorkItem
+
+Say = Callable[[str], None]
+
+
+class Interrupted(UserError):
+    """Ctrl-C; the folder is whole and the sentence says how to go on."""
+
+    exit_code = 130
+
+
+class RunResult(NamedTuple):
+    """A finished or incomplete run."""
+
+    path: Path
+    results: dict[str, Any]
+    report: Path | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """What all stages share."""
+
+    suite: Suite
+    samples: list[Sample]
+    items: list[WorkItem]
+    model: Model
+    scorers: Mapping[str, Scorer]
+    layout: Layout
+    manifest: dict[str, Any]
+    identity: dict[str, Any]
+
+
+def run_suite(
+    suite: str,
+    *,
+    model: str | None = None,
+    profile: str | None = None,
+    limit: int | None = None,
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: str = "auto",
+    report: bool = True,
+    say: Say = lambda line: None,
+    progress: TextIO | None = None,
+    command: Sequence[str] | None = None,
+) -> RunResult:
+    """Measure a model on a suite.
+
+    Args:
+        suite: path of a suite file, or the name of a packaged one.
+        model: checkpoint path or id, `images:DIR`, or a plugin's name; None runs the bundled checkpoint.
+        profile: None means `mini` for the bundled checkpoint, else `official`.
+        limit: samples a task; the results are then marked as limited.
+        settings: `a.b=c` changes to the profile.
+        seed: fixes every draw, together with the sample's id and the repeat.
+        out: run folder; None makes one under `runs/` whose name holds the settings' fingerprint.
+        device: `cpu`, `cuda` or `auto`.
+        report: write the page.
+        say: told what happens, a line each.
+        progress: stream for the progress lines.
+        command: the command line, for the manifest and for the sentence after an interrupt.
+
+    Returns:
+        Folder, content of `results.json`, and the page (None when none was written).
+
+    Raises:
+        UserError: anything the user can mend; `Interrupted` after Ctrl-C.
+    """
+    command = list(command) if command else command_line(suite, model, profile, limit, settings, seed, out)
+    opened = load.open_suite(suite)
+    chosen = _profile(opened, profile, model, say)
+    resolved = opened.resolve(chosen, settings)
+    registry = Registry(resolved.plugins)
+    load.check_plugins(resolved, registry)
+    if limit is not None and limit < 1:
+        raise SuiteError(f"--limit: got {limit}; expected at least 1.")
+    if model is None:
+        say(f"No --model given: running the bundled checkpoint {models.BUNDLED} on the {chosen} profile.")
+    samples, data_root = load_samples(resolved, registry, limit)
+    say(
+        f"{resolved.title}: {len(samples)} prompts x {resolved.generate.repeats} = "
+        f"{len(samples) * resolved.generate.repeats} outputs, seed {seed}{'' if limit is None else f', limit {limit} a task'}."
+    )
+    # Scorers before the model: absent detector weights should be told at once, not after hours of generation.
+    scorers = build_scorers(resolved, registry)
+    self_check(scorers)
+    tested = models.build(model, registry, device=device)
+    if resolved.verb not in tested.verbs:
+        can = ", ".join(sorted(tested.verbs))
+        raise SuiteError(f'{suite}: verb: got "{resolved.verb}"; the model {tested.name} can only {can}.')
+    facts = _manifest(resolved, tested, samples, seed=seed, limit=limit, device=device, command=command)
+    if facts["notice"]:
+        say(facts["notice"])
+    same = lock.identity(
+        facts["resolved_suite"], model=facts["model"], seed=seed, limit=limit,
+        samples_sha256=facts["samples_sha256"],
+    )  # fmt: skip
+    facts["fingerprint"], facts["identity"] = lock.fingerprint(same), same
+    layout = Layout(Path(out) if out is not None else Path("runs") / _folder(resolved, tested, facts["fingerprint"]))
+    layout.root.mkdir(parents=True, exist_ok=True)
+    job = _Job(
+        suite=resolved,
+        samples=samples,
+        items=plan.work_items(resolved, samples, seed=seed, data_root=data_root),
+        model=tested,
+        scorers=scorers,
+        layout=layout,
+        manifest=facts,
+        identity=same,
+    )
+    with locked(layout.lock):
+        found = _stages(job, registry, say=say, progress=progress, command=command, model_given=model)
+        page = _report(layout, registry, say) if report else None
+    return RunResult(layout.root, found, page)
+
+
+def load_samples(suite: Suite, registry: Registry, limit: int | None) -> tuple[list[Sample], str | None]:
+    """Build the suite's dataset and return its samples and, when it has one, the folder of its input images.
+
+    Raises:
+        UserError: data that are missing or malformed.
+    """
+    factory, kwargs = load.bind(suite.data, "dataset", registry, key="dataset", folder=suite.folder)
+    dataset = factory(**kwargs)
+    root = getattr(dataset, "root", None)
+    return plan.take(dataset.load(), limit, dataset=suite.data.name), None if root is None else str(root)
+
+
+def _stages(
+    job: _Job, registry: Registry, *, say: Say, progress: TextIO | None, command: Sequence[str], model_given: str | None
+) -> dict[str, Any]:
+    layout = job.layout
+    _open_folder(job)
+    try:
+        outputs = _generate(job, say=say, progress=progress)
+        started = time.perf_counter()
+        scores = {}
+        for use in job.suite.score:
+            bar = _progress(f"score ({use.name})", len(job.items), progress)
+            scores[use.name] = score_outputs(
+                job.items,
+                outputs,
+                job.scorers[use.name],
+                layout,
+                name=use.name,
+                settings=_scorer_settings(job, use.name),
+                step=lambda score, bar=bar: bar.step(failed=score.outcome is Outcome.SCORER_ERROR) if bar else None,
+            )
+            if bar:
+                bar.close()
+    except KeyboardInterrupt as error:
+        done = sum(output.outcome is Outcome.OK for output in read_outputs(layout.journal).values())
+        raise Interrupted(
+            f"Interrupted; {done} of {len(job.items)} outputs are finished and kept in {layout.root}. "
+            f"Go on with: {shlex.join(command)}"
+        ) from error
+    found = results.build(
+        job.manifest,
+        job.samples,
+        scores,
+        headline=registry.load("metric", job.suite.report.headline),
+        seconds={
+            "generate": round(sum(output.seconds for output in outputs.values()), 3),
+            "score": round(time.perf_counter() - started, 3),
+        },
+        next_step=_next(job, command, model_given),
+    )
+    atomic.write_json(layout.results, found)
+    return found
+
+
+def _generate(job: _Job, *, say: Say, progress: TextIO | None) -> dict[tuple[str, int], Any]:
+    layout = job.layout
+    before = read_outputs(layout.journal)
+    todo, lost = unfinished(job.items, before, layout)
+    if lost:
+        say(f"{lost} finished outputs have a missing or changed file and are made again.")
+    if before:
+        say(f"Going on in {layout.root}: {len(job.items) - len(todo)} of {len(job.items)} outputs are finished.")
+    if todo:
+        bar = _progress("generate", len(todo), progress)
+        try:
+            execute(
+                todo,
+                job.model,
+                layout,
+                batch_size=job.suite.generate.batch_size,
+                step=lambda output: bar.step(failed=output.outcome is not Outcome.OK) if bar else None,
+            )
+        finally:
+            if bar:
+                bar.close()
+    planned = {(item.sample.sample_id, item.repeat) for item in job.items}
+    return {key: output for key, output in read_outputs(layout.journal).items() if key in planned}
+
+
+def _open_folder(job: _Job) -> None:
+    layout = job.layout
+    if layout.manifest.exists():
+        old = manifest.read(layout)
+        manifest.refuse_other(layout, old.get("identity", {}), job.identity)
+        # The manifest of the first call stands: its facts are those the first outputs were made under.
+        job.manifest.update(old)
+    else:
+        foreign = [path.name for path in layout.root.iterdir() if path.name not in ("run.lock", "samples.jsonl")]
+        foreign = [name for name in foreign if not name.endswith(".part")]
+        if foreign:
+            raise StoreError(
+                f"{layout.root}: got a folder with other files ({sorted(foreign)[0]}); expected a new folder or a run. "
+                "Give another --out."
+            )
+    atomic.sweep(layout.root)
+    atomic.write_lines(layout.samples, (sample.to_json() for sample in job.samples))
+    if not layout.manifest.exists():
+        atomic.write_json(layout.manifest, job.manifest)
+
+
+def _manifest(
+    suite: Suite,
+    model: Model,
+    samples: Sequence[Sample],
+    *,
+    seed: int,
+    limit: int | None,
+    device: str,
+    command: Sequence[str],
+) -> dict[str, Any]:
+    weights = dict(model.fingerprint())
+    bundled = bool(weights.get("bundled"))
+    resolved = lock.resolved(suite)
+    return {
+        "schema_version": manifest.SCHEMA_VERSION,
+        "suite": suite.name,
+        "profile": suite.profile,
+        "title": f"{suite.title} (bundled checkpoint {weights.get('id')})" if bundled else suite.title,
+        "protocol": resolved["protocol"],
+        "bundled_model": bundled,
+        "notice": _notice(suite, limit),
+        "model": weights,
+        "resolved_suite": resolved,
+        "seed": seed,
+        "limit": limit,
+        "n_samples": len(samples),
+        "n_expected": len(samples) * suite.generate.repeats,
+        "samples_sha256": lock.samples_digest(samples),
+        "command": list(command),
+        "versions": manifest.versions(),
+        "git": manifest.git_state(Path(__file__).resolve().parent.parent),
+        "hardware": manifest.hardware(str(getattr(model, "device", device))),
+        "created": manifest.now(),
+    }
+
+
+def _notice(suite: Suite, limit: int | None) -> str:
+    parts = []
+    if suite.profile == "mini":
+        parts.append(
+            "Mini profile: a synthetic world of shapes, scored by a programmatic detector. "
+            f"Not comparable with published {suite.suite_title} numbers."
+        )
+    if limit is not None:
+        parts.append(f"Limited to the first {limit} prompts of each task: not a result of the whole suite.")
+    return " ".join(parts)
+
+
+def _profile(opened: load.SuiteFile, wanted: str | None, model: str | None, say: Say) -> str:
+    if wanted is not None:
+        return wanted
+    default = "mini" if model in (None, models.BUNDLED) else "official"
+    known = opened.profiles
+    if default not in known and len(known) == 1:
+        say(f"{opened.shown} has no {default} profile; running its only one, {known[0]}.")
+        return known[0]
+    return default
+
+
+def _folder(suite: Suite, model: Model, fingerprint: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.name).strip("-.")[:60] or "model"
+    return f"{suite.name}-{suite.profile}-{name}-{fingerprint[:8]}"
+
+
+def _scorer_settings(job: _Job, name: str) -> dict[str, Any]:
+    resolved = job.manifest["resolved_suite"]
+    own = next(use for use in resolved["score"] if use["scorer"] == name)
+    return {"scorer": own, "roles": resolved["roles"], "plugins": resolved["plugins"]}
+
+
+def _next(job: _Job, command: Sequence[str], model: str | None) -> dict[str, str]:
+    again = shlex.join(command)
+    if job.manifest["limit"] is not None:
+        whole = [
+            part
+            for i, part in enumerate(command)
+            if part != "--limit" and not part.startswith("--limit=") and (i == 0 or command[i - 1] != "--limit")
+        ]
+        # Another limit is another run, so it cannot go into the same folder.
+        return {"complete": shlex.join(_without_out(whole)), "incomplete": again}
+    if job.manifest["bundled_model"]:
+        return {"complete": f"uniar-eval run {job.suite.name} --model PATH_OR_ID", "incomplete": again}
+    return {"complete": "uniar-eval ls runs", "incomplete": again}
+
+
+def _without_out(command: Sequence[str]) -> list[str]:
+    return [
+        part
+        for i, part in enumerate(command)
+        if part != "--out" and not part.startswith("--out=") and (i == 0 or command[i - 1] != "--out")
+    ]
+
+
+def command_line(
+    suite: str,
+    model: str | None,
+    profile: str | None,
+    limit: int | None,
+    settings: Sequence[str],
+    seed: int,
+    out: str | Path | None,
+) -> list[str]:
+    """Return the command line that these arguments of `run_suite` stand for."""
+    parts = ["uniar-eval", "run", suite]
+    for option, given in (("--model", model), ("--profile", profile), ("--limit", limit), ("--out", out)):
+        parts += [] if given is None else [option, str(given)]
+    parts += [part for setting in settings for part in ("--set", setting)]
+    return parts + (["--seed", str(seed)] if seed else [])
+
+
+def _report(layout: Layout, registry: Registry, say: Say) -> Path | None:
+    if "html" not in registry.names("reporter"):
+        say("No page was written: no reporter is installed (pip install -e . registers the one of this repository).")
+        return None
+    page: Path = registry.load("reporter", "html")().write(layout.root)
+    return page
+
+
+def _progress(stage: str, total: int, stream: TextIO | None) -> Progress | None:
+    return None if stream is None else Progress(stage, total, stream)
+
+
+class _Callable(ModuleType):
+    """Lets `evals.run(...)` mean `run_suite(...)` while `evals.run` stays this module (language reference 3.3.2.1)."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RunResult:
+        return run_suite(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

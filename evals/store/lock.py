@@ -1,0 +1,40 @@
+"""One process a run folder: an advisory lock on `run.lock` that the kernel drops when the process ends, however it ends.
+
+POSIX only (`fcntl`); the file holds the process id for the message and is left behind on purpose: removing it would
+let a third process lock another file of the same name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evals.errors import StoreError
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a run folder.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
+            raise StoreError(
+                f"{path.parent}: got a run folder in use by process {owner}; expected a free one. "
+                "Wait until it has finished, or give another --out."
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
+        yield
+    finally:
+        os.close(handle)

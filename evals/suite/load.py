@@ -1,0 +1,194 @@
+"""Find a suite file, choose a profile, apply `--set`, and check every plugin's keys without building it.
+
+A path wins over a name; a name means a suite shipped in the package `suites`. The schema is `evals/suite/schema.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from evals.errors import PluginError, SuiteError
+from evals.registry import Registry, suggest
+from evals.suite import schema
+from evals.suite.located import Node, assign, describe, parse, rekey
+from evals.suite.schema import PluginUse, Suite
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+GIVEN = frozenset({"roles", "root"})
+"""Keyword arguments the framework itself gives: a scorer's roles, and the suite's folder to who asks for `root`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteFile:
+    """A parsed suite file, profiles not yet read."""
+
+    root: Node
+    shown: str
+    """Path for messages, as the user gave it."""
+    folder: Path
+    plugins: tuple[Path, ...]
+
+    @property
+    def profiles(self) -> list[str]:
+        """Profile names in file order."""
+        return list(schema.profiles(self.root))
+
+    def resolve(self, profile: str, settings: Sequence[str] = ()) -> Suite:
+        """Read one profile with `a.b=c` settings applied.
+
+        Raises:
+            SuiteError: no such profile, or anything that does not fit the schema.
+        """
+        found = schema.profiles(self.root)
+        if profile not in found:
+            where = self.root.value["profiles"]
+            raise where.error(f'"{profile}"', f"one of {', '.join(found)}", suggest(profile, found))
+        body = rekey(found[profile], "")
+        for setting in settings:
+            assign(body, setting)
+        return schema.resolve(self.root, profile, body, plugins=self.plugins, folder=self.folder)
+
+
+def packaged() -> dict[str, Path]:
+    """Return the suites shipped with the package: name -> file."""
+    try:
+        root = Path(str(resources.files("suites")))
+    except ModuleNotFoundError:
+        return {}
+    return {path.stem: path for path in sorted(root.glob("*.yaml"))}
+
+
+def find(suite: str) -> tuple[Path, str]:
+    """Return the file of a suite and the path to show: an existing path, else the name of a packaged suite.
+
+    `suites/NAME.yaml` also means the packaged suite where no such path exists, so that the documented command works
+    from any directory.
+
+    Raises:
+        SuiteError: neither; with the nearest name.
+    """
+    path = Path(suite)
+    if path.is_file():
+        return path, suite
+    if path.is_dir():
+        raise SuiteError(f'SUITE: got the folder "{suite}"; expected a suite file or a name. (uniar-eval ls suites)')
+    known = packaged()
+    name = path.name.removesuffix(".yaml")
+    if name in known and path.parent in (Path("."), Path("suites")):
+        return known[name], f"suites/{name}.yaml"
+    raise SuiteError(
+        f'SUITE: got "{suite}"; no such file and no suite of that name.{suggest(name, known)} (uniar-eval ls suites)'
+    )
+
+
+def open_suite(suite: str) -> SuiteFile:
+    """Find and parse a suite file; profiles are read by `SuiteFile.resolve`.
+
+    Raises:
+        SuiteError: no such suite, unreadable, broken YAML, bad outer keys or plugin paths.
+    """
+    path, shown = find(suite)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{shown}: got an unreadable file ({error}); expected UTF-8 YAML.") from error
+    root = parse(text, filename=shown)
+    schema.profiles(root)
+    name = schema.scalar(root.value["suite"], str)
+    if not _NAME.fullmatch(name):
+        raise root.value["suite"].error(f'"{name}"', "letters, digits, dots, dashes and underscores")
+    folder = path.resolve().parent
+    return SuiteFile(root=root, shown=shown, folder=folder, plugins=_plugin_files(root, folder))
+
+
+def _plugin_files(root: Node, folder: Path) -> tuple[Path, ...]:
+    node = root.value.get("plugins")
+    if node is None:
+        return ()
+    paths = []
+    for text, child in zip(schema.texts(node), node.value, strict=True):
+        path = (folder / text).resolve()
+        if not path.is_relative_to(folder):
+            raise child.error(f'"{text}"', "a path inside the suite's folder")
+        if path.suffix != ".py" or not path.is_file():
+            near = suggest(path.name, [p.name for p in folder.glob("*.py")])
+            raise child.error(f'"{text}"', "an existing Python file", near)
+        paths.append(path)
+    return tuple(paths)
+
+
+def check_plugins(suite: Suite, registry: Registry) -> None:
+    """Check names and keyword arguments of every plugin a profile uses; nothing is built.
+
+    Raises:
+        SuiteError: an unknown plugin, an unknown or missing argument, a wrong type, a missing file.
+    """
+    bind(suite.data, "dataset", registry, key="dataset", folder=suite.folder)
+    for role, use in suite.roles.items():
+        bind(use, role, registry, key="use", folder=suite.folder)
+    for use in suite.score:
+        bind(use, "scorer", registry, key="scorer", folder=suite.folder)
+    if suite.report.headline not in registry.names("metric"):
+        names = registry.names("metric")
+        raise SuiteError(
+            f'{suite.name}: report.headline: got "{suite.report.headline}"; expected one of {", ".join(names)}.'
+            f"{suggest(suite.report.headline, names)}"
+        )
+
+
+def bind(use: PluginUse, kind: str, registry: Registry, *, key: str, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the factory of a plugin use and the keyword arguments to call it with (paths made absolute).
+
+    Raises:
+        SuiteError: see `check_plugins`.
+    """
+    where: Node = use.at.value[key]
+    try:
+        factory = registry.load(kind, use.name)
+    except PluginError as error:
+        raise SuiteError(f"{where.source}: {where.key}: {error}") from error
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return factory, dict(use.kwargs)
+    named = {
+        name: p
+        for name, p in parameters.items()
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    }
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    allowed = tuple(name for name in named if name not in GIVEN)
+    kwargs: dict[str, Any] = {}
+    for name in use.kwargs:
+        child: Node = use.at.value[name]
+        if name in GIVEN or (name not in named and not takes_any):
+            expected = f"one of {', '.join((key, *allowed))}"
+            raise child.error(f'a key that the {kind} "{use.name}" does not have', expected, suggest(name, allowed))
+        kwargs[name] = _typed(child, named.get(name), folder)
+    for name in allowed:
+        if named[name].default is inspect.Parameter.empty and name not in kwargs:
+            raise use.at.error(f'no "{name}"', f'the key "{name}", which the {kind} "{use.name}" needs')
+    if "root" in named:
+        kwargs["root"] = folder
+    return factory, kwargs
+
+
+def _typed(node: Node, parameter: inspect.Parameter | None, folder: Path) -> Any:
+    """Check simple annotations (int, float, str, bool, Path); anything else is the plugin's own business."""
+    annotation = "" if parameter is None else parameter.annotation
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if name in ("int", "float", "str", "bool"):
+        return schema.scalar(node, {"int": int, "float": float, "str": str, "bool": bool}[name])
+    if name == "Path":
+        path = folder / schema.scalar(node, str)
+        if not path.exists():
+            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise node.error(describe(node), "an existing file", suggest(path.name, siblings))
+        return path
+    return node.plain()
