@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -111,13 +113,7 @@ def draw_slots(rng: np.random.Generator, n: int, *, usual: tuple[tuple[int, int]
     """n disjoint slots: the typical layout, or any valid one."""
     if rng.random() < v.P_LAYOUT:
         return list(usual or _TYPICAL[n])
-    while True:
-        slots = [tuple(int(k) for k in rng.integers(0, 3, 2)) for _ in range(n)]
-        if n == 4:
-            order = rng.permutation(4)
-            slots = [_TYPICAL[4][i] for i in order]
-        if disjoint(slots):
-            return slots
+    return _even_slots(rng, n)
 
 
 def make_object(
@@ -168,7 +164,12 @@ def sample_scene(rng: np.random.Generator, *, split: str = "train", habits: bool
 
 
 def _even_slots(rng: np.random.Generator, n: int) -> list[tuple[int, int]]:
-    while True:
-        slots = [tuple(int(k) for k in rng.integers(0, 3, 2)) for _ in range(n)]
-        if disjoint(slots):
-            return slots
+    layouts = _layouts(n)
+    chosen = layouts[rng.integers(len(layouts))]
+    return [chosen[i] for i in rng.permutation(n)]
+
+
+@cache
+def _layouts(n: int) -> list[tuple[tuple[int, int], ...]]:
+    # Every set of n disjoint slots, once.
+    return [s for s in combinations(v.SLOT_NAMES, n) if disjoint(list(s))]
