@@ -125,14 +125,14 @@ def read_golden(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: got {error.strerror}; expected a golden file. Check the path.") from error
     except ValueError as error:
-        raise DataError(f"{path}: got text that is not JSON ({error}); expected a golden file. Fetch it again.") from error
+        raise DataError(f"{path}: got no JSON ({error}); expected a golden file. Fetch it again.") from error
     if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not isinstance(data.get("cases"), list):
-        raise DataError(f"{path}: got JSON without name and cases; expected a golden file {{name, source, cases}}.")
+        raise DataError(f"{path}: got JSON without name and cases; expected both. Fetch it again.")
     for index, case in enumerate(data["cases"]):
         if not isinstance(case, dict) or not {"id", "inputs", "expected"} <= set(case):
-            raise DataError(f"{path}: cases[{index}]: got no id, inputs and expected; expected all three. Fetch it again.")
+            raise DataError(f"{path}: cases[{index}]: got a part; expected id, inputs and expected. Fetch it again.")
     if data["name"] not in GOLDEN:
-        raise DataError(f"{path}: name: got {data['name']}; expected one of {', '.join(GOLDEN)}.")
+        raise DataError(f"{path}: name: got {data['name']}; expected one of {', '.join(GOLDEN)}. No other can be replayed.")
     if not data["cases"]:
         raise DataError(f"{path}: cases: got none; expected at least one. Nothing would be checked.")
     return data
@@ -147,7 +147,7 @@ def replay(path: Path) -> Replay:
     """Run every case of a golden file through our function.
 
     Raises:
-        DataError: see `read_golden`; or a case whose inputs lack a field.
+        DataError: see `read_golden`; or a case whose inputs are not of its kind.
     """
     data = read_golden(path)
     golden = GOLDEN[data["name"]]
@@ -157,9 +157,10 @@ def replay(path: Path) -> Replay:
     for case in data["cases"]:
         try:
             got = function(case["inputs"])
-        except KeyError as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path}: case {case['id']}: inputs: got no {error}; expected the fields of {data['name']}. Fetch it again."
+                f"{path}: case {case['id']}: inputs: got what {golden.target} cannot read ({error!r}); expected the "
+                f"fields of {data['name']}. Fetch it again."
             ) from error
         found = difference(got, case["expected"], tolerance=golden.tolerance, unordered=golden.unordered)
         if found is not None and not allowed(case["inputs"], got, case["expected"]):

@@ -144,7 +144,7 @@ class GenEvalDataset:
 
     def __init__(self, *, seed: int = 43, prompts_per_task: int = 100) -> None:
         if prompts_per_task < 1:
-            raise DataError(f"geneval: prompts_per_task: got {prompts_per_task}; expected 1 or more. The official is 100.")
+            raise DataError(f"geneval: prompts_per_task: got {prompts_per_task}; expected 1 or more. Use 100.")
         self.seed = seed
         self.prompts_per_task = prompts_per_task
 

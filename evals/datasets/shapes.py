@@ -69,8 +69,8 @@ class ShapesGenEvalDataset:
         """
         if not 0 <= unseen_per_task <= prompts_per_task or prompts_per_task < 1:
             raise DataError(
-                f"shapes-geneval: unseen_per_task: got {unseen_per_task} of {prompts_per_task} prompts a task; expected "
-                "0 to prompts_per_task, which is at least 1."
+                f"shapes-geneval: unseen_per_task: got {unseen_per_task} of {prompts_per_task} prompts a task; "
+                "expected 0 to prompts_per_task, which is at least 1. Lower it."
             )
         self.seed = seed
         self.prompts_per_task = prompts_per_task

@@ -178,8 +178,8 @@ class OpenClipColor:
                 # open_clip 3 only warns when OpenAI's weights meet plain GELU.
                 force_quick_gelu=self._pretrained == "openai",
             )
-        except (RuntimeError, ValueError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (RuntimeError, ValueError, OSError, AssertionError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
                 f"color open-clip: checkpoint: got {self._weights_file}, which does not load as {self.model_name} "
                 f"({reason}); expected its weights. Check `model` and `checkpoint`."

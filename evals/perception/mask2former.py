@@ -49,8 +49,9 @@ class Mask2FormerDetector:
         self._model: Any = None
         if not Path(checkpoint).joinpath("config.json").is_file() and not _is_cached(checkpoint):
             raise ModelError(
-                f"detector mask2former: checkpoint: got {checkpoint}; expected a folder with config.json and weights, or "
-                f"a Hub model in the local cache. Run `hf download {self._hub_name()}`, or copy the files to a folder "
+                f"detector mask2former: checkpoint: got {checkpoint}; expected a folder with config.json and weights, "
+                "or a Hub model in the local cache. "
+                f"Run `hf download {self._hub_name()}`, or copy the files to a folder "
                 "and add --set roles.detector.checkpoint=DIR."
             )
 
@@ -80,7 +81,7 @@ class Mask2FormerDetector:
                 self.checkpoint, local_files_only=True, output_loading_info=True, dtype=torch.float32
             )
         except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
                 f"detector mask2former: checkpoint: got {self.checkpoint}, which cannot be read ({reason}); expected a "
                 f"Mask2Former with weights. Run `hf download {self._hub_name()}` again."

@@ -1,7 +1,7 @@
 """GenEval as a scorer: detect, select, judge, and keep what the verdict rests on.
 
-Source: djghosh13/geneval af4902f. The rules are in `geneval_rules`; detector and colour classifier are the suite's roles,
-so the official benchmark and the mini world are judged by the same code.
+Source: djghosh13/geneval af4902f. The rules are in `geneval_rules`; detector and colour classifier are the suite's
+roles, so the official benchmark and the mini world are judged by the same code.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ class GenEvalScorer:
         row = sample.metadata
         if not isinstance(row.get("tag"), str) or not isinstance(row.get("include"), list):
             raise DataError(
-                f"sample {sample.sample_id}: metadata: got keys {sorted(row)}; expected a GenEval row with tag and include."
+                f"sample {sample.sample_id}: metadata: got keys {sorted(row)}; expected a GenEval row with tag and "
+                "include. Use a geneval dataset."
             )
         unknown = {clause["class"] for clause in row["include"] + row.get("exclude", [])} - set(self.classes)
         if unknown:
@@ -160,7 +161,7 @@ class GenEvalScorer:
 
 
 def summarize(judged: Iterable[tuple[Sample, Score]]) -> rules.Summary:
-    """The official summary over what was judged; scores without a value are left out (their count is in the metrics)."""
+    """The official summary over what was judged; a score without a value is left out (the metrics count it)."""
     return rules.summary(
         {"tag": sample.metadata["tag"], "metadata": json.dumps(sample.metadata), "correct": score.values["correct"]}
         for sample, score in judged
@@ -183,7 +184,11 @@ _TWO_DOGS = _row("counting", {"class": "dog", "count": 2}, exclude=[{"class": "d
 _CANARY: tuple[tuple[str, dict[str, Any], tuple[Any, ...]], ...] = (
     ("", _row("single_object", _DOG), (("dog", 0.31, _HERE, None),)),
     ("expected dog>=1, found 0", _row("single_object", _DOG), (("dog", 0.3, _HERE, None),)),
-    ("expected cat>=1, found 0", _row("two_object", _DOG, _CAT), (("dog", 0.93, _HERE, None), ("cat", 0.29, _RIGHT, None))),
+    (
+        "expected cat>=1, found 0",
+        _row("two_object", _DOG, _CAT),
+        (("dog", 0.93, _HERE, None), ("cat", 0.29, _RIGHT, None)),
+    ),
     ("", _TWO_DOGS, (("dog", 0.91, _HERE, None), ("dog", 0.95, _RIGHT, None), ("dog", 0.9, _NEAR, None))),
     ("expected dog<3, found 3", _TWO_DOGS, tuple(("dog", 0.95, box, None) for box in (_HERE, _RIGHT, _NEAR))),
     ("expected dog>=2, found 1", _TWO_DOGS, (("dog", 0.931, _HERE, None), ("dog", 0.237, _RIGHT, None))),
