@@ -219,6 +219,19 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Returns:
             (B, T or last, L, G, D, 2): logits of bit 0 and bit 1 of the visual token at the NEXT position.
         """
+        x = self.bit_hidden(states, position_ids=position_ids, attention_mask=attention_mask, mask=mask, cache=cache)
+        return self.classify(x if last is None else x[:, -last:])
+
+    def bit_hidden(
+        self,
+        states: Tensor,
+        *,
+        position_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: Any | None = None,
+    ) -> Tensor:
+        """The visual head's causal stack alone: (B, T, H) -> (B, T, H); arguments as `bit_logits`."""
         x = states
         if len(self.visual_decoder):
             first = len(self.model.language_model.layers)
@@ -229,9 +242,7 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
             run = self._runner()
             for layer in self.visual_decoder:
                 x = layer(x, cos, sin, mask, cache) if run is None else run(layer.__call__, x, cos, sin, mask, cache)
-        if last is not None:
-            x = x[:, -last:]
-        return self.classify(x)
+        return x
 
     def classify(self, states: Tensor) -> Tensor:
         """States after the head's stack (…, H) -> (…, L, G, D, 2)."""

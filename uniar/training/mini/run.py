@@ -66,7 +66,7 @@ def build_stage(name: str, recipe: MiniRecipe, out: Path) -> Any:
     if name == "decoder":
         from uniar.training.mini.pixels import DecoderStage
 
-        return DecoderStage(recipe, vision=trained(recipe, out, "tokenizer").vision, vae=trained(recipe, out, "vae").vae)
+        return DecoderStage(recipe, vision=trained(recipe, out, "tokenizer").vision, vae=trained(recipe, out, "vae"))
     from uniar.training.mini.autoregressive import AutoregressiveStage
 
     return AutoregressiveStage(recipe, folder=out, vision=trained(recipe, out, "tokenizer").vision)
