@@ -132,7 +132,8 @@ def read_golden(path: Path) -> dict[str, Any]:
         if not isinstance(case, dict) or not {"id", "inputs", "expected"} <= set(case):
             raise DataError(f"{path}: cases[{index}]: got a part; expected id, inputs and expected. Fetch it again.")
     if data["name"] not in GOLDEN:
-        raise DataError(f"{path}: name: got {data['name']}; expected one of {', '.join(GOLDEN)}. No other can be replayed.")
+        known = ", ".join(GOLDEN)
+        raise DataError(f"{path}: name: got {data['name']}; expected one of {known}. No other can be replayed.")
     if not data["cases"]:
         raise DataError(f"{path}: cases: got none; expected at least one. Nothing would be checked.")
     return data

@@ -86,8 +86,10 @@ class Mask2FormerDetector:
                 f"detector mask2former: checkpoint: got {self.checkpoint}, which cannot be read ({reason}); expected a "
                 f"Mask2Former with weights. Run `hf download {self._hub_name()}` again."
             ) from error
-        # A partly initialised detector would give plausible, wrong scores.
-        absent = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
+        # A partly initialised detector would give plausible, wrong scores. Buffers (the loss's class weights, index
+        # tables) are computed, not learned, and some published files lack them.
+        learned = {name for name, _ in model.named_parameters()}
+        absent = sorted([*(learned & set(report["missing_keys"])), *(str(key) for key in report["mismatched_keys"])])
         if absent:
             raise ModelError(
                 f"detector mask2former: checkpoint: got {self.checkpoint} without {len(absent)} weights, {absent[0]} "
