@@ -7,6 +7,7 @@ counted under its outcome and never becomes a zero.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from evals.types import Metric, Outcome, Sample, Score
 class Row:
     """One planned output: where it belongs, and its value or why it has none."""
 
-    sample_id: str
+    prompt: str
+    """Cluster: outputs of one prompt belong together, also where a suite asks it as several samples."""
     task: str
     tags: tuple[str, ...]
     outcome: Outcome
@@ -51,7 +53,7 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
             number = score.values.get(value) if score is not None else None
             if outcome is Outcome.OK and number is None:
                 outcome = Outcome.NOT_APPLICABLE
-            made.append(Row(sample.sample_id, sample.task, sample.tags, outcome, number))
+            made.append(Row(_prompt(sample), sample.task, sample.tags, outcome, number))
     return made
 
 
@@ -100,14 +102,14 @@ def prompt_accuracy(table: Sequence[Row], *, seed: int) -> Metric:
     """
     prompts: dict[str, list[Row]] = {}
     for row in table:
-        prompts.setdefault(row.sample_id, []).append(row)
+        prompts.setdefault(row.prompt, []).append(row)
     judged = []
-    for sample_id, own in prompts.items():
+    for prompt, own in prompts.items():
         right = any(row.value is not None and row.value >= 1.0 for row in own)
         unscored = next((row.outcome for row in own if row.value is None), None)
         known = right or unscored is None
         outcome = Outcome.OK if known or unscored is None else unscored
-        judged.append(Row(sample_id, own[0].task, own[0].tags, outcome, float(right) if known else None))
+        judged.append(Row(prompt, own[0].task, own[0].tags, outcome, float(right) if known else None))
     return _metric("prompt_accuracy", "*", "slice", judged, _estimate(judged, seed, "prompt_accuracy/*"))
 
 
@@ -135,6 +137,11 @@ def outcome_counts(table: Iterable[Row]) -> dict[str, int]:
     return {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
 
 
+def _prompt(sample: Sample) -> str:
+    # GenEval counts distinct metadata rows as prompts; the same words about another image are another question.
+    return json.dumps([sample.task, sample.prompt, sample.image, sample.metadata], sort_keys=True)
+
+
 def _by_task(table: Iterable[Row]) -> Mapping[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in table:
@@ -146,7 +153,7 @@ def _estimate(table: Sequence[Row], seed: int, name: str) -> Estimate | None:
     clusters: dict[str, list[float]] = {}
     for row in table:
         if row.value is not None:
-            clusters.setdefault(row.sample_id, []).append(row.value)
+            clusters.setdefault(row.prompt, []).append(row.value)
     return cluster_mean(list(clusters.values()), seed=seed, name=name) if clusters else None
 
 
@@ -159,7 +166,7 @@ def _metric(name: str, task: str, kind: str, table: Sequence[Row], found: Estima
         low=None if found is None else found.low,
         high=None if found is None else found.high,
         n=len(scored),
-        n_samples=len({row.sample_id for row in scored}),
+        n_samples=len({row.prompt for row in scored}),
         n_expected=len(table),
         outcomes=outcome_counts(table),
         kind=kind,

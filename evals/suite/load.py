@@ -181,8 +181,9 @@ def bind(use: PluginUse, kind: str, registry: Registry, *, key: str, folder: Pat
 
 def _typed(node: Node, parameter: inspect.Parameter | None, folder: Path) -> Any:
     """Check simple annotations (int, float, str, bool, Path); anything else is the plugin's own business."""
-    annotation = "" if parameter is None else parameter.annotation
-    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    name, optional = _annotation(parameter)
+    if optional and node.value is None:
+        return None
     if name in ("int", "float", "str", "bool"):
         return schema.scalar(node, {"int": int, "float": float, "str": str, "bool": bool}[name])
     if name == "Path":
@@ -192,3 +193,15 @@ def _typed(node: Node, parameter: inspect.Parameter | None, folder: Path) -> Any
             raise node.error(describe(node), "an existing file", suggest(path.name, siblings))
         return path
     return node.plain()
+
+
+def _annotation(parameter: inspect.Parameter | None) -> tuple[str, bool]:
+    """Return the bare name of an annotation, written as text or not, and whether None is allowed."""
+    if parameter is None or parameter.annotation is inspect.Parameter.empty:
+        return "", False
+    given = parameter.annotation
+    text = given.__name__ if isinstance(given, type) else str(given)
+    parts = {part.strip().strip("'\"").rpartition(".")[2] for part in text.split("|")}
+    optional = "None" in parts
+    names = parts - {"None"}
+    return (names.pop() if len(names) == 1 else ""), optional

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_NODES = 50_000
 """Values in one file, aliases counted each time: above it the file is refused (an alias bomb, not a suite)."""
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 @dataclass(slots=True)
@@ -121,6 +122,8 @@ class _Builder:
         made = Node(None, f"{self._filename}:{line}", key)
         if self._count > MAX_NODES:
             raise made.error(f"more than {MAX_NODES:,} values", "a suite")
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN_TAGS:
+            raise made.error(f'the tag "{node.tag}"', "a plain table or list")
         if isinstance(node, yaml.MappingNode):
             made.value = self._mapping(node, made)
         elif isinstance(node, yaml.SequenceNode):
