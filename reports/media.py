@@ -23,7 +23,10 @@ SMALL_SIDE = 96
 """Longest side, pixels, up to which the PNG itself is shown, scaled without smoothing."""
 THUMBNAIL_SIDE = 256
 """Longest side of a thumbnail, pixels: sharp on a 2x screen at the gallery's size."""
-WEBP_QUALITY = 76
+THUMBNAIL_BYTES = 16_000
+"""A thumbnail that is larger is encoded again, coarser: 2,212 of them stay under 40 MB whatever they show."""
+_STEPS = ((THUMBNAIL_SIDE, 78), (THUMBNAIL_SIDE, 60), (THUMBNAIL_SIDE, 40), (192, 40), (128, 30))
+"""(side, WebP quality), tried in this order."""
 MAX_PIXELS = 64_000_000
 """Pictures above this are not opened."""
 INLINE_LIMIT = 400
@@ -75,7 +78,7 @@ def pictures(outputs: Iterable[Output], *, resolve: Callable[[str], Path], repor
 
 
 def _picture(output: Output, *, resolve: Callable[[str], Path], folder: Path | None) -> Picture:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from evals.errors import UserError
 
@@ -97,6 +100,8 @@ def _picture(output: Output, *, resolve: Callable[[str], Path], folder: Path | N
         return _place(data, "webp", folder=folder, width=width, height=height, original=False, name=name)
     except FileNotFoundError:
         return Picture(problem=f"The image file {output.image} is not in the run folder.")
+    except UnidentifiedImageError:
+        return Picture(problem=f"The image file {output.image} is damaged, or no image.")
     except (UserError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return Picture(problem=f"The image file cannot be shown: {error}")
 
@@ -106,10 +111,15 @@ def _thumbnail(image: object) -> bytes:
 
     assert isinstance(image, Image.Image)
     small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    buffer = BytesIO()
-    small.save(buffer, "WEBP", quality=WEBP_QUALITY, method=3)
-    return buffer.getvalue()
+    data = b""
+    for side, quality in _STEPS:
+        small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        buffer = BytesIO()
+        small.save(buffer, "WEBP", quality=quality, method=2)
+        data = buffer.getvalue()
+        if len(data) <= THUMBNAIL_BYTES:
+            break
+    return data
 
 
 def _name(output: Output, path: Path) -> str:

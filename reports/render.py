@@ -146,7 +146,11 @@ def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any]) -> Markup:
 
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 

@@ -207,8 +207,8 @@ def command(manifest: Mapping[str, Any]) -> str:
 
 def provenance(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Groups of (name, value) lines: run, protocol, model, software, hardware, time."""
-    run = {key: manifest.get(key) for key in ("suite", "profile", "created", "seed", "limit", "n_samples", "n_expected")}
-    run["fingerprint"] = manifest.get("fingerprint")
+    named = ("suite", "profile", "created", "seed", "limit", "n_samples", "n_expected", "fingerprint")
+    run = {key: manifest.get(key) for key in named}
     groups = [
         ("Run", run),
         ("Protocol", manifest.get("protocol")),
@@ -273,6 +273,8 @@ def _item(output: Output | None, scores: Sequence[Score], picture: Shown | None)
         item |= {"i": picture.source, "w": picture.width, "h": picture.height, "o": int(picture.original)}
         item["e"] = item["e"] or picture.problem
     item["sc"] = [_score(score) for score in scores]
+    if not scores and output.outcome is Outcome.OK:
+        item["e"] = item["e"] or "No score is stored for this output."
     detections = next((s.evidence["detections"] for s in scores if s.evidence.get("detections")), [])
     shown = sorted((d for d in detections if len(d.get("box") or ()) == 4), key=lambda d: -float(d.get("score", 0)))
     item["d"] = [_detection(d) for d in shown[:MAX_DETECTIONS]]

@@ -89,7 +89,7 @@
     const frame = el("span", "frame");
     if (item.i) {
       const image = el("img", small(item) ? "pixelated" : "");
-      Object.assign(image, { loading: "lazy", decoding: "async", alt: "", width: item.w, height: item.h, src: source(item) });
+      Object.assign(image, { loading: item.i.startsWith("data:") ? "eager" : "lazy", decoding: "async", alt: "", width: item.w, height: item.h, src: source(item) });
       frame.append(image);
     } else {
       frame.classList.add("frame-empty");
@@ -200,7 +200,7 @@
     $("panel-scores").replaceChildren(...(item.sc || []).map(scored));
     $("panel-detections").replaceChildren(...detected(item));
     $("panel-facts").replaceChildren(...facts([
-      ["Error", item.e], ["Answer", item.i ? item.x : undefined], ["Expected", sample[4] ?? undefined], ["Task", tasks[sample[1]].label],
+      ["Error", item.i ? item.e : undefined], ["Answer", item.i ? item.x : undefined], ["Expected", sample[4] ?? undefined], ["Task", tasks[sample[1]].label],
       ["Slices", sample[3].map((tag) => tags[tag]).join(", ")], ["Sample", sample[0]], ["Repeat", item.r], ["Seed", item.seed],
       ["Size", item.w ? `${item.w} × ${item.h} px` : undefined], ["Seconds", item.t], ["File", item.p],
     ]));

@@ -70,8 +70,9 @@ def build_run(
                 }
             )
     if hostile:
+        common = {"task": "<b>hostile</b>", "metadata": {}, "tags": ["seen"]}
         samples += [
-            {"sample_id": f"hostile-{name}", "task": "<b>hostile</b>", "prompt": prompt, "metadata": {}, "tags": ["seen"]}
+            {"sample_id": f"hostile-{name}", "prompt": prompt} | common
             for name, prompt in HOSTILE.items()
         ]
     journal, scores = [], []
@@ -144,7 +145,7 @@ def _one(folder, sample, repeat, number, draw, side, noise, shared):
 def _picture(box, color, shape, side, noise):
     image = Image.new("RGB", (side, side), "#e9e4d8")
     if noise is not None:
-        grain = Image.effect_noise((side // 4, side // 4), 60).resize((side, side), Image.Resampling.BICUBIC)
+        grain = Image.effect_noise((max(8, side // 12),) * 2, 60).resize((side, side), Image.Resampling.BICUBIC)
         image = Image.merge("RGB", [grain, grain.rotate(90), grain.rotate(180)])
     pen = ImageDraw.Draw(image)
     fill = COLORS.get(color, "#555555")
@@ -186,7 +187,7 @@ def _metric(name, task, kind, samples, journal, scores, expected):
         "outcomes": outcomes,
         "unit": "fraction",
         "kind": kind,
-        "coverage": len(ok) / expected,
+        "coverage": len(ok) / max(1, expected),
     }
 
 
@@ -215,7 +216,12 @@ def _write_summaries(folder, samples, journal, scores, expected, profile):
     model = {"id": "uniar-mini", "sha256": "ab" * 32, "num_parameters": 5_400_000, "bundled": mini}
     manifest = shared | {
         "model": model,
-        "resolved_suite": {"suite": "geneval", "generate": {"repeats": repeats}, "report": {"value": "correct"}},
+        "resolved_suite": {
+            "suite": "geneval",
+            "generate": {"repeats": repeats},
+            "score": [{"scorer": "geneval"}],
+            "report": {"value": "correct"},
+        },
         "limit": None,
         "n_samples": len(samples),
         "n_expected": expected,
