@@ -207,8 +207,8 @@ def command(manifest: Mapping[str, Any]) -> str:
 
 def provenance(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Groups of (name, value) lines: run, protocol, model, software, hardware, time."""
-    named = ("suite", "profile", "created", "seed", "limit", "n_samples", "n_expected", "fingerprint")
-    run = {key: manifest.get(key) for key in named}
+    run = {key: manifest.get(key) for key in ("suite", "profile", "created", "seed", "limit", "fingerprint")}
+    run |= {"prompts": manifest.get("n_samples"), "outputs planned": manifest.get("n_expected")}
     groups = [
         ("Run", run),
         ("Protocol", manifest.get("protocol")),
@@ -221,11 +221,11 @@ def provenance(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> list[
     return [
         {"title": name, "lines": [(words(str(k)), _plain(v)) for k, v in _lines(content)]}
         for name, content in groups
-        if content
+        if content and _lines(content)
     ]
 
 
-def _lines(content: object) -> Iterable[tuple[str, Any]]:
+def _lines(content: object) -> list[tuple[str, Any]]:
     if isinstance(content, Mapping):
         return [(str(k), v) for k, v in content.items() if v is not None]
     return [("value", content)]

@@ -196,6 +196,7 @@
     $("panel-on").disabled = at === view.length - 1;
     $("panel-boxes").hidden = !(item.i && item.d);
     $("panel-verdict").replaceChildren(badge(verdicts[item.v]));
+    $("panel-title").classList.toggle("prompt-long", sample[2].length > 240);
     fill($("panel-title"), sample[2] || "No prompt is stored for this sample.");
     $("panel-scores").replaceChildren(...(item.sc || []).map(scored));
     $("panel-detections").replaceChildren(...detected(item));
@@ -205,7 +206,8 @@
       ["Size", item.w ? `${item.w} × ${item.h} px` : undefined], ["Seconds", item.t], ["File", item.p],
     ]));
     $("stage-wrap").replaceChildren(stage(item, sample));
-    if (!$("panel").open) $("panel").showModal();
+    // Focus goes to the panel itself: a held Enter key must not press its first button.
+    if (!$("panel").open) { $("panel").showModal(); $("panel").focus(); }
     drawOverlay();
     $("panel").querySelector(".panel-body").scrollTop = 0;
     history.replaceState(null, "", `#sample=${encodeURIComponent(sample[0])}/${item.r}`);

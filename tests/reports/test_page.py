@@ -149,6 +149,7 @@ def test_the_panel_works_by_keyboard_alone(visit):
     view.keyboard.press("Enter")
     panel = view.locator("#panel")
     assert panel.is_visible() and "5 of" in view.locator("#panel-at").inner_text()
+    assert view.evaluate("document.activeElement.id") == "panel"
     assert view.locator(".overlay rect.box").count() == 2
     assert "0.98" in view.locator(".overlay text").first.text_content()
     view.keyboard.press("ArrowRight")
