@@ -130,7 +130,10 @@ def run_suite(
     )  # fmt: skip
     facts["fingerprint"], facts["identity"] = lock.fingerprint(same), same
     layout = Layout(Path(out) if out is not None else Path("runs") / _folder(resolved, tested, facts["fingerprint"]))
-    layout.root.mkdir(parents=True, exist_ok=True)
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"--out: got {layout.root} ({error.strerror}); expected a folder that can be written.") from error
     job = _Job(
         suite=resolved,
         samples=samples,
@@ -187,6 +190,11 @@ def _stages(
             f"Interrupted; {done} of {len(job.items)} outputs are finished and kept in {layout.root}. "
             f"Go on with: {shlex.join(command)}"
         ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{layout.root}: got {error}; expected a folder that can be written. "
+            f"What is finished is kept; go on with: {shlex.join(command)}"
+        ) from error
     found = results.build(
         job.manifest,
         job.samples,
@@ -232,7 +240,13 @@ def _open_folder(job: _Job) -> None:
     if layout.manifest.exists():
         old = manifest.read(layout)
         manifest.refuse_other(layout, old.get("identity", {}), job.identity)
-        # The manifest of the first call stands: its facts are those the first outputs were made under.
+        # The first call's manifest stands, since the first outputs were made under it; a later call on other software
+        # or another machine is added, not hidden.
+        here = {key: job.manifest[key] for key in ("versions", "git", "hardware")}
+        calls = [old, *old.get("resumed", [])]
+        if any(calls[-1].get(key) != value for key, value in here.items()):
+            old["resumed"] = [*old.get("resumed", []), {"created": job.manifest["created"], **here}]
+            atomic.write_json(layout.manifest, old)
         job.manifest.update(old)
     else:
         foreign = [path.name for path in layout.root.iterdir() if path.name not in ("run.lock", "samples.jsonl")]

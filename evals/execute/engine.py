@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.errors import ModelError, UserError
 from evals.protocols import Generation, Model
 from evals.store import atomic, codes
 from evals.store.journal import Journal
@@ -22,6 +23,8 @@ from evals.types import Outcome, Output, WorkItem
 if TYPE_CHECKING:
     from PIL import Image
 
+GIVE_UP = 24
+"""Failures in a row, from the start and for one reason, after which the model itself is taken to be broken."""
 FINAL = frozenset({Outcome.OK, Outcome.REFUSED})
 """Outcomes that are not tried again by the next call."""
 
@@ -67,9 +70,11 @@ def execute(
         clock: seconds, monotonic.
 
     Raises:
+        ModelError: the first `GIVE_UP` items all failed for the same reason.
         KeyboardInterrupt: the run folder is whole and can be resumed.
         OSError: the disk refused; likewise.
     """
+    failed: list[str | None] = []
     with Journal(layout.journal) as journal:
         for batch in batches(items, batch_size):
             started = clock()
@@ -79,6 +84,9 @@ def execute(
                 output = keep(item, generation, layout, seconds=seconds)
                 journal.append(output.to_json())
                 step(output)
+                failed.append(output.error if output.outcome is Outcome.GENERATION_ERROR else None)
+            if GIVE_UP <= len(failed) < GIVE_UP + batch_size and failed[0] and len(set(failed)) == 1:
+                raise ModelError(f"{model.name}: the first {len(failed)} outputs all failed: {failed[0]}")
 
 
 def batches(items: Sequence[WorkItem], size: int) -> Iterator[list[WorkItem]]:
@@ -161,8 +169,6 @@ def png(image: Image.Image) -> bytes:
 
 def sentence(error: BaseException) -> str:
     """Return an exception as one line; a user error as it is, anything else with its type."""
-    from evals.errors import UserError
-
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text

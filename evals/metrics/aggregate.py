@@ -26,6 +26,8 @@ class Row:
     tags: tuple[str, ...]
     outcome: Outcome
     value: float | None
+    reason: str = ""
+    """Of the score, in words."""
 
 
 Headline = Callable[..., Metric]
@@ -53,7 +55,8 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
             number = score.values.get(value) if score is not None else None
             if outcome is Outcome.OK and number is None:
                 outcome = Outcome.NOT_APPLICABLE
-            made.append(Row(_prompt(sample), sample.task, sample.tags, outcome, number))
+            reason = "" if score is None else score.reason
+            made.append(Row(_prompt(sample), sample.task, sample.tags, outcome, number, reason))
     return made
 
 
@@ -121,7 +124,10 @@ def gaps(table: Sequence[Row]) -> list[str]:
         if lost:
             counts = ", ".join(f"{count} {name}" for name, count in sorted(lost.items()))
             none = "; no output is scored, so the task and the overall value are absent"
-            told.append(f"{task}: {counts} of {len(part)}{'' if any(r.value is not None for r in part) else none}.")
+            text = f"{task}: {counts} of {len(part)}{'' if any(r.value is not None for r in part) else none}."
+            # Equal counts keep the order of the plan, so the sentence is the same in every run.
+            reasons = Counter(row.reason for row in part if row.outcome in REDO and row.reason)
+            told.append(f"{text} Most often: {reasons.most_common(1)[0][0]}" if reasons else text)
     return told
 
 

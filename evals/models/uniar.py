@@ -39,7 +39,8 @@ class UniARModel:
         with _told():
             import uniar
 
-            self._model = uniar.load(source, device=_device(device))
+            self.device = _device(device)
+            self._model = uniar.load(source, device=self.device)
             self._fingerprint: dict[str, Any] = dict(self._model.fingerprint())
         self.name = Path(str(self._fingerprint.get("id") or source)).name
 
@@ -87,11 +88,15 @@ def _told() -> Iterator[None]:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
+    if name == "cpu":
         return name
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda" if name == "auto" else name
+    if name != "auto":
+        raise ModelError(f'--device: got "{name}"; this machine has no usable CUDA device. Use --device cpu.')
+    return "cpu"
 
 
 def _image(item: WorkItem) -> Image.Image:

@@ -134,12 +134,12 @@ def check_plugins(suite: Suite, registry: Registry) -> None:
         bind(use, role, registry, key="use", folder=suite.folder)
     for use in suite.score:
         bind(use, "scorer", registry, key="scorer", folder=suite.folder)
-    if suite.report.headline not in registry.names("metric"):
+    # Only a written headline can be wrong: the default is built in.
+    if "report" in suite.at.value and "headline" in suite.at.value["report"].value:
+        where: Node = suite.at.value["report"].value["headline"]
         names = registry.names("metric")
-        raise SuiteError(
-            f'{suite.name}: report.headline: got "{suite.report.headline}"; expected one of {", ".join(names)}.'
-            f"{suggest(suite.report.headline, names)}"
-        )
+        if suite.report.headline not in names:
+            raise where.error(describe(where), f"one of {', '.join(names)}", suggest(suite.report.headline, names))
 
 
 def bind(use: PluginUse, kind: str, registry: Registry, *, key: str, folder: Path) -> tuple[Any, dict[str, Any]]:

@@ -97,6 +97,8 @@ class Suite:
     """Suite-local plugin files, absolute."""
     folder: Path
     """Where the suite file lies; relative paths count from here."""
+    at: Node = field(repr=False, compare=False)
+    """The profile as written, for messages."""
 
 
 T = TypeVar("T")
@@ -233,4 +235,5 @@ def resolve(root: Node, profile: str, body: Node, *, plugins: tuple[Path, ...], 
         report=record(parts["report"], Report) if "report" in parts else Report(),
         plugins=plugins,
         folder=folder,
+        at=body,
     )

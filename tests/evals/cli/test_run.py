@@ -197,7 +197,7 @@ def test_one_bad_item_does_not_take_its_batch(toy, cli):
     assert found["headline"]["value"] is not None and found["headline"]["coverage"] == pytest.approx(34 / 36)
     bad = [row for row in journal(toy.parent / "out") if row["outcome"] != "ok"]
     assert {row["error"] for row in bad} == {"the prompt is too long"}
-    assert "Incomplete: a: 2 generation_error of 12." in result.stdout
+    assert "Incomplete: a: 2 generation_error of 12. Most often: the prompt is too long\n" in result.stdout
     scores = [json.loads(row) for row in (toy.parent / "out/scores/toy.jsonl").read_text().splitlines()]
     assert [s["reason"] for s in scores if s["outcome"] == "generation_error"] == ["the prompt is too long"] * 2
 

@@ -23,7 +23,7 @@ CASES = [
     ("prompts: 6", "table: nowhere.csv", 'toy.yaml:10: data.table: got "nowhere.csv"; expected an existing file.', ""),
     ("detector: {use: toy}", "detektor: {use: toy}", "toy.yaml:12: roles.detektor: got an unknown key", 'Did you mean "detector"?'),
     ("verb: generate", "verb: genrate", 'toy.yaml:9: verb: got "genrate"; expected one of generate, edit, understand.', 'Did you mean "generate"?'),
-    ("headline: macro_over_tasks", "headline: macro", "report.headline", ""),
+    ("headline: macro_over_tasks", "headline: macro_over_task", 'toy.yaml:14: report.headline: got "macro_over_task"; expected one of', 'Did you mean "macro_over_tasks"?'),
     ("title: Toy\nversion", "titel: Toy\nversion", "toy.yaml:2: titel: got an unknown key", 'Did you mean "title"?'),
     ("./toy_plugins.py", "./toy_plugin.py", 'toy.yaml:4: plugins[0]: got "./toy_plugin.py"; expected an existing Python file.', 'Did you mean "toy_plugins.py"?'),
     ("./toy_plugins.py", "../evil.py", "toy.yaml:4: plugins[0]: got \"../evil.py\"; expected a path inside the suite's folder.", ""),
