@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import click
@@ -37,6 +38,10 @@ def run(
 
     The same command goes on with an interrupted run. Exit code 3: the run is incomplete.
     """
+    # The libraries' loading bars would tear the progress line; a user's own setting wins.
+    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("DIFFUSERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
+        os.environ.setdefault(name, value)
+
     from evals import results
     from evals.run import command_line, run_suite
 

@@ -80,7 +80,7 @@ def load_strict(module: nn.Module, tensors: dict[str, Tensor], *, where: str, dt
         told = "; ".join(f"{len(names)} {title}: {', '.join(names)}" for title, names in lists if names)
         raise CheckpointError(f"{where}: the tensors do not fit config.json ({told}). Use weights and config that belong together.")
     module.load_state_dict(tensors, strict=True)
-    if dtype is not None:
+    if dtype is not None and any(p.dtype != dtype for p in module.parameters()):
         module.to(dtype)
 
 

@@ -1,0 +1,51 @@
+"""`uniar edit IMAGE PROMPT`: the image changed as told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from uniar.cli.options import image_options
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("prompt")
+@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("edited.png"), show_default=True, help="Image file.")
+@image_options
+def edit(
+    image: Path,
+    prompt: str,
+    out: Path,
+    checkpoint: str,
+    device: str,
+    seed: int,
+    height: int,
+    width: int,
+    guidance_scale: float,
+    temperature: float,
+    upscale: float,
+    decoder_steps: int,
+    decoder_guidance_scale: float,
+) -> None:
+    """Change the file IMAGE as PROMPT says. It is resized to --height x --width first."""
+    import uniar
+    from uniar.cli.options import open_image, save
+
+    source = open_image(image)
+    model = uniar.load(checkpoint, device=device)
+    made = model.edit(
+        [prompt],
+        [source],
+        height=height,
+        width=width,
+        seeds=[seed],
+        guidance_scale=guidance_scale,
+        temperature=temperature,
+        upscale=upscale,
+        decoder_steps=decoder_steps,
+        decoder_guidance_scale=decoder_guidance_scale,
+    )
+    save(made[0].image, out)
+    click.echo(out)

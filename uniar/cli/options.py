@@ -1,0 +1,74 @@
+"""What the verbs that make images share: their options, reading images, writing images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CHECKPOINT = click.option(
+    "--checkpoint", default="uniar-mini", show_default=True, metavar="DIR|ID", help="Folder in the released layout, hub id, or the bundled one."
+)
+DEVICE = click.option("--device", default="cpu", show_default=True, help="Torch device, for example cuda.")
+
+_IMAGE_OPTIONS = (
+    CHECKPOINT,
+    DEVICE,
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every draw."),
+    click.option("--height", type=click.IntRange(min=1), default=64, show_default=True, help="Pixels of the rollout (released checkpoints: 512)."),
+    click.option("--width", type=click.IntRange(min=1), default=64, show_default=True, help="Pixels of the rollout (released checkpoints: 512)."),
+    click.option("--guidance-scale", type=float, default=2.5, show_default=True, help="On the bits; 1 is off."),
+    click.option("--temperature", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Of the bits; 0 takes the likelier one."),
+    click.option("--upscale", type=float, default=1.0, show_default=True, help="Output size / rollout size, 1 to 2."),
+    click.option("--decoder-steps", type=click.IntRange(min=1), default=28, show_default=True, help="Steps of the pixel decoder."),
+    click.option("--decoder-guidance-scale", type=float, default=1.5, show_default=True, help="Guidance of the pixel decoder."),
+)
+
+
+def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `generate` and `edit`, in the order of the list above."""
+    for option in reversed(_IMAGE_OPTIONS):
+        function = option(function)
+    return function
+
+
+def numbered(out: Path, count: int) -> list[Path]:
+    """One path a result: `out` itself for one, else `stem-0.suffix`, `stem-1.suffix`, ..."""
+    return [out] if count == 1 else [out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(count)]
+
+
+def open_image(path: Path) -> "Image.Image":
+    """Read an image file as RGB.
+
+    Raises:
+        InputError: not there, or not an image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    from uniar.errors import InputError
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"{path}: cannot be read as an image ({type(error).__name__}). Give a PNG or JPEG file.") from None
+
+
+def save(image: "Image.Image", path: Path) -> None:
+    """Write an image; the suffix decides the format, missing folders are made.
+
+    Raises:
+        InputError: a suffix that is no image format, or a place that cannot be written.
+    """
+    from uniar.errors import InputError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({error}). Give a file that ends in .png or .jpg.") from None
