@@ -30,11 +30,10 @@ def edit(
     decoder_guidance_scale: float,
 ) -> None:
     """Change the file IMAGE as PROMPT says. It is resized to --height x --width first."""
-    import uniar
-    from uniar.cli.options import open_image, save
+    from uniar.cli.options import open_checkpoint, open_image, save
 
     source = open_image(image)
-    model = uniar.load(checkpoint, device=device)
+    model = open_checkpoint(checkpoint, device)
     made = model.edit(
         [prompt],
         [source],

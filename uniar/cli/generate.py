@@ -29,10 +29,9 @@ def generate(
     decoder_guidance_scale: float,
 ) -> None:
     """Make one image a PROMPT. The second prompt draws with seed + 1, and so on."""
-    import uniar
-    from uniar.cli.options import numbered, save
+    from uniar.cli.options import numbered, open_checkpoint, save
 
-    model = uniar.load(checkpoint, device=device)
+    model = open_checkpoint(checkpoint, device)
     made = model.generate(
         list(prompts),
         height=height,

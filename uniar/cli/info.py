@@ -17,9 +17,9 @@ def info(checkpoint: str, device: str, as_json: bool) -> None:
     """Describe CHECKPOINT: a folder, a hub id, or the bundled uniar-mini (the default)."""
     import json
 
-    import uniar
+    from uniar.cli.options import open_checkpoint
 
-    model = uniar.load(checkpoint, device=device)
+    model = open_checkpoint(checkpoint, device)
     told = {**model.fingerprint(), "folder": str(model.folder), "config": _summary(model.model.config), "parameters": _parts(model)}
     told["parameters"]["total"] = sum(told["parameters"].values())
     if as_json:

@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from PIL import Image
 
+    from uniar.pipeline import UniAR
+
 CHECKPOINT = click.option(
     "--checkpoint", default="uniar-mini", show_default=True, metavar="DIR|ID", help="Folder in the released layout, hub id, or the bundled one."
 )
@@ -35,6 +37,26 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_IMAGE_OPTIONS):
         function = option(function)
     return function
+
+
+def open_checkpoint(checkpoint: str, device: str) -> "UniAR":
+    """Load a checkpoint on a device.
+
+    Raises:
+        InputError: no such device here.
+        CheckpointError: no such checkpoint, or one that does not fit.
+    """
+    import torch
+
+    import uniar
+    from uniar.errors import InputError
+
+    try:
+        # A tensor on the device is the only test that also finds a driver that does not answer.
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device: got {device!r} ({str(error).splitlines()[0]}); expected a device of this machine, such as cpu.") from None
+    return uniar.load(checkpoint, device=device)
 
 
 def numbered(out: Path, count: int) -> list[Path]:

@@ -21,10 +21,9 @@ def understand(
     image: Path, question: str, checkpoint: str, device: str, seed: int, temperature: float, max_new_tokens: int
 ) -> None:
     """Answer QUESTION about the file IMAGE."""
-    import uniar
-    from uniar.cli.options import open_image
+    from uniar.cli.options import open_checkpoint, open_image
 
     source = open_image(image)
-    model = uniar.load(checkpoint, device=device)
+    model = open_checkpoint(checkpoint, device)
     answers = model.understand([question], [source], max_new_tokens=max_new_tokens, temperature=temperature, seeds=[seed])
     click.echo(answers[0])
