@@ -39,3 +39,15 @@ class CanaryError(UserError):
     """A scorer that failed its self-check before a single score was written."""
 
     exit_code = 3
+
+
+def sentence(error: BaseException) -> str:
+    """Return an exception as one line; a user error as it is, anything else with its type.
+
+    >>> sentence(ValueError("no\\nway")), sentence(UserError("x: got 1; expected 2."))
+    ('ValueError: no way', 'x: got 1; expected 2.')
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -112,7 +112,8 @@ def run_suite(
     samples, data_root = load_samples(resolved, registry, limit)
     say(
         f"{resolved.title}: {len(samples)} prompts x {resolved.generate.repeats} = "
-        f"{len(samples) * resolved.generate.repeats} outputs, seed {seed}{'' if limit is None else f', limit {limit} a task'}."
+        f"{len(samples) * resolved.generate.repeats} outputs, seed {seed}"
+        f"{'' if limit is None else f', limit {limit} a task'}."
     )
     # Scorers before the model: absent detector weights should be told at once, not after hours of generation.
     scorers = build_scorers(resolved, registry)
@@ -133,7 +134,7 @@ def run_suite(
     try:
         layout.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"--out: got {layout.root} ({error.strerror}); expected a folder that can be written.") from error
+        raise StoreError(f"--out: got {layout.root} ({error.strerror}); expected a writable folder.") from error
     job = _Job(
         suite=resolved,
         samples=samples,
@@ -343,7 +344,7 @@ def _next(job: _Job, command: Sequence[str], model: str | None) -> dict[str, str
         # Another limit is another run, so it cannot go into the same folder.
         return {"complete": shlex.join(_without_out(whole)), "incomplete": again}
     if job.manifest["bundled_model"]:
-        return {"complete": f"uniar-eval run {job.suite.name} --model PATH_OR_ID", "incomplete": again}
+        return {"complete": f"uniar-eval run {shlex.quote(command[2])} --model PATH_OR_ID", "incomplete": again}
     return {"complete": "uniar-eval ls runs", "incomplete": again}
 
 
@@ -376,7 +377,12 @@ def _report(layout: Layout, registry: Registry, say: Say) -> Path | None:
     if "html" not in registry.names("reporter"):
         say("No page was written: no reporter is installed (pip install -e . registers the one of this repository).")
         return None
-    page: Path = registry.load("reporter", "html")().write(layout.root)
+    try:
+        page: Path = registry.load("reporter", "html")().write(layout.root)
+    except UserError as error:
+        # The numbers are safe by now and must still be shown.
+        say(f"No page was written: {error}")
+        return None
     return page
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evals.errors import CanaryError, ModelError, PluginError
-from evals.execute.engine import sentence
+from evals.errors import CanaryError, ModelError, PluginError, sentence
 from evals.protocols import Scorer
 from evals.registry import Registry
 from evals.store import atomic
@@ -103,9 +102,7 @@ def score_outputs(
             if output is None or output.outcome is not Outcome.OK:
                 score = _unscored(item, output, name)
             else:
-                key = digest(
-                    {**base, "sample": item.sample.to_json(), "repeat": item.repeat, **_content(output)}
-                )
+                key = digest({**base, "sample": item.sample.to_json(), "repeat": item.repeat, **_content(output)})
                 if key in cache:
                     score = Score.from_json(cache[key])
                 else:

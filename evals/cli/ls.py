@@ -8,7 +8,20 @@ from typing import Any
 
 import click
 
-KINDS = ("suites", "scorers", "models", "runs", "datasets", "detectors", "colors", "judges", "ocrs", "metrics", "reporters")
+KINDS = (
+    "suites",
+    "scorers",
+    "models",
+    "runs",
+    "datasets",
+    "detectors",
+    "colors",
+    "judges",
+    "ocrs",
+    "metrics",
+    "reporters",
+    "commands",
+)
 
 
 @click.command()

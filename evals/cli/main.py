@@ -77,7 +77,19 @@ class LazyGroup(click.Group):
             ctx.exit(130)
 
 
+def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("uniar")
+        except PackageNotFoundError:
+            number = "(not installed: run from a checkout)"
+        click.echo(f"uniar-eval {number}")
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="uniar", prog_name="uniar-eval")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
     """Measure what models generate, edit and understand; numbers with intervals, coverage and a report."""

@@ -11,13 +11,19 @@ import click
 
 @click.command()
 @click.argument("suite")
-@click.option("--model", metavar="PATH|ID|images:DIR", help="What to measure; without it the bundled checkpoint on the mini profile.")
-@click.option("--profile", metavar="NAME", help="mini or official; by default mini for the bundled checkpoint, else official.")
+@click.option("--model", metavar="PATH|ID|images:DIR", help="By default the bundled checkpoint.")
+@click.option("--profile", metavar="NAME", help="By default mini for the bundled checkpoint, else official.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N prompts of each task.")
-@click.option("--set", "settings", multiple=True, metavar="A.B=C", help="Change one setting of the profile; may be repeated.")
+@click.option("--set", "settings", multiple=True, metavar="A.B=C", help="Change a setting of the profile; repeatable.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every draw.")
 @click.option("--out", metavar="DIR", help="Run folder; by default one under runs/.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where the model runs.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the model runs.",
+)
 @click.option("--no-report", is_flag=True, help="Write no page.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
 @click.pass_context
@@ -39,7 +45,11 @@ def run(
     The same command goes on with an interrupted run. Exit code 3: the run is incomplete.
     """
     # The libraries' loading bars would tear the progress line; a user's own setting wins.
-    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("DIFFUSERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
+    for name, value in (
+        ("TRANSFORMERS_VERBOSITY", "error"),
+        ("DIFFUSERS_VERBOSITY", "error"),
+        ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+    ):
         os.environ.setdefault(name, value)
 
     from evals import results

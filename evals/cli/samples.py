@@ -11,7 +11,7 @@ import click
 @click.argument("suite")
 @click.option("--profile", metavar="NAME", help="By default official, or the suite's first profile.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N prompts of each task.")
-@click.option("--set", "settings", multiple=True, metavar="A.B=C", help="Change one setting of the profile; may be repeated.")
+@click.option("--set", "settings", multiple=True, metavar="A.B=C", help="Change a setting of the profile; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines; this verb prints nothing else anyway.")
 def samples(suite: str, profile: str | None, limit: int | None, settings: tuple[str, ...], as_json: bool) -> None:
     """Print the samples of SUITE, one JSON object a line."""

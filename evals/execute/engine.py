@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evals.errors import ModelError, UserError
+from evals.errors import ModelError, sentence
 from evals.protocols import Generation, Model
 from evals.store import atomic, codes
 from evals.store.journal import Journal
@@ -165,14 +165,6 @@ def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     bare.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def sentence(error: BaseException) -> str:
-    """Return an exception as one line; a user error as it is, anything else with its type."""
-    text = " ".join(str(error).split())
-    if isinstance(error, UserError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _intact(output: Output, layout: Layout) -> bool:

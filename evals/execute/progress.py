@@ -23,9 +23,7 @@ class Progress:
         clock: seconds, monotonic.
     """
 
-    def __init__(
-        self, stage: str, total: int, stream: TextIO, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stage: str, total: int, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stage = stage
         self._total = total
         self._stream = stream

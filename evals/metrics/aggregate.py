@@ -117,7 +117,7 @@ def prompt_accuracy(table: Sequence[Row], *, seed: int) -> Metric:
 
 
 def gaps(table: Sequence[Row]) -> list[str]:
-    """Return a sentence for every task that lacks scores: why a run is incomplete. Empty when nothing is to be redone."""
+    """Return a sentence for every task that lacks scores: why a run is incomplete."""
     told = []
     for task, part in _by_task(table).items():
         lost = Counter(row.outcome.value for row in part if row.outcome in REDO)

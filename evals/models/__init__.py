@@ -1,4 +1,7 @@
-"""Things under test: work items -> generations. Built as `factory(source=..., device=...)`; knows no scorer and no file of a run."""
+"""Things under test: work items -> generations. Built as `factory(source=..., device=...)`.
+
+Knows no scorer and no file of a run.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class ImageFolderModel:
     def __init__(self, *, source: str) -> None:
         self._root = Path(source)
         if not self._root.is_dir():
-            raise ModelError(f'--model: images:{source}: got no such folder; expected one with images.')
+            raise ModelError(f"--model: images:{source}: got no such folder; expected one with images.")
         self._ours = (self._root / "images").is_dir()
         self._files = sorted(self._root.glob("images/*/*.png" if self._ours else "*/samples/*.png"))
         if not self._files:

@@ -1,4 +1,4 @@
-"""One process a run folder: an advisory lock on `run.lock` that the kernel drops when the process ends, however it ends.
+"""One process a run folder: an advisory lock on `run.lock`, which the kernel drops however the process ends.
 
 POSIX only (`fcntl`); the file holds the process id for the message and is left behind on purpose: removing it would
 let a third process lock another file of the same name.

@@ -103,13 +103,9 @@ def refuse_other(layout: Layout, old: Mapping[str, Any], new: Mapping[str, Any])
     different = [key for key in {**old, **new} if old.get(key, absent) != new.get(key, absent)]
     if not different:
         return
-    parts = [
-        f"{key}: got {_shown(new, key)}; this run was started with {_shown(old, key)}" for key in different[:8]
-    ]
+    parts = [f"{key}: got {_shown(new, key)}; this run was started with {_shown(old, key)}" for key in different[:8]]
     more = f" (and {len(different) - 8} more)" if len(different) > 8 else ""
-    raise StoreError(
-        f"{layout.manifest}: {'. '.join(parts)}{more}. Give another --out, or restore the old settings."
-    )
+    raise StoreError(f"{layout.manifest}: {'. '.join(parts)}{more}. Give another --out, or restore the old settings.")
 
 
 def _shown(table: Mapping[str, Any], key: str) -> str:

@@ -1,1 +1,1 @@
-"""Suite files: YAML with line numbers -> checked, frozen records and their fingerprint. Knows no model and runs nothing."""
+"""Suite files: YAML with line numbers -> checked records and their fingerprint. Knows no model, runs nothing."""

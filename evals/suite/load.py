@@ -157,11 +157,7 @@ def bind(use: PluginUse, kind: str, registry: Registry, *, key: str, folder: Pat
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return factory, dict(use.kwargs)
-    named = {
-        name: p
-        for name, p in parameters.items()
-        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-    }
+    named = {name: p for name, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     allowed = tuple(name for name in named if name not in GIVEN)
     kwargs: dict[str, Any] = {}

@@ -98,7 +98,7 @@ def parse(text: str, *, filename: str) -> Node:
     try:
         root = loader.get_single_node()
         if root is None:
-            raise SuiteError(f"{filename}:1: suite: got an empty file; expected a table with suite, title and profiles.")
+            raise SuiteError(f"{filename}:1: suite: got an empty file; expected suite, title and profiles.")
         return _Builder(loader, filename).build(root, key="", line=1)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -1,4 +1,4 @@
-"""Smallest plugins of each kind: a model that paints its seed, a dataset of toy prompts, a scorer that reads a pixel."""
+"""Smallest plugins of each kind: a model that paints its seed, toy prompts, a scorer that reads a pixel."""
 
 import time
 from pathlib import Path

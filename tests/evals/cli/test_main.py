@@ -38,6 +38,10 @@ def test_front_door_is_lazy_and_run_is_callable():
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
+def test_version_works_from_a_checkout_too(cli):
+    assert cli("--version").stdout.startswith("uniar-eval ")
+
+
 def test_unknown_verb_names_the_nearest(cli):
     result = cli("smaples")
     assert result.exit_code == 2 and 'Did you mean "samples"?' in result.output

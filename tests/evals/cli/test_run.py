@@ -150,9 +150,9 @@ def test_other_settings_are_refused_with_the_difference(toy, cli):
     run(cli, "--model", "toy")
     result = run(cli, "--model", "toy", "--set", "generate.guidance_scale=2")
     assert result.exit_code == 3
-    assert (
-        "out/manifest.json: generate.guidance_scale: got 2.0; this run was started with 2.5." in result.stderr
-    ), result.stderr
+    assert "out/manifest.json: generate.guidance_scale: got 2.0; this run was started with 2.5." in result.stderr, (
+        result.stderr
+    )
     for extra in (["--seed", "4"], ["--limit", "1"]):
         result = run(cli, "--model", "toy", *extra)
         assert result.exit_code == 3 and f"{extra[0][2:]}: got {extra[1]}; this run was started with" in result.stderr
@@ -273,6 +273,34 @@ def test_scores_are_reused_and_made_again_when_settings_change_nothing(toy, cli)
 def test_bad_sample_ids_are_refused(toy, cli, ids):
     result = run(cli, "--model", "toy", "--set", f"data.ids={ids}")
     assert result.exit_code == 2 and "toy: sample_id: got" in result.stderr
+
+
+def distribution(folder: Path, groups: str) -> None:
+    """An installed package, by its metadata alone and one module."""
+    info = folder / "site" / "other-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(groups)
+    (folder / "site" / "other_verb.py").write_text(
+        "import click\n@click.command()\ndef hello():\n    click.echo('hello there')\n"
+    )
+
+
+def test_installed_packages_add_plugins_and_verbs(toy):
+    here = toy.parent
+    distribution(
+        here,
+        "[uniar_eval.commands]\nhello = other_verb:hello\n[uniar_eval.scorers]\nbad = other_gone:Scorer\n",
+    )
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join((str(here / "site"), str(ROOT)))
+        environment = {**os.environ, "PYTHONPATH": path}
+        command = [sys.executable, "-c", MAIN, *arguments]
+        return subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+
+    assert "From package other 1.0." in call("--help").stdout and call("hello").stdout == "hello there\n"
+    assert "is broken, because ModuleNotFoundError" in call("ls", "scorers").stdout
 
 
 def test_no_reporter_is_said_in_one_line(toy, cli):

@@ -24,7 +24,11 @@ def score(sample: Sample, repeat: int, value: float | None) -> Score:
 
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "scorers" / "geneval_summary.json"
-SAMPLES = [Sample(sample_id=f"{t}{i}", task=t, prompt=f"{t}{i}", tags=("seen",) if i else ("unseen",)) for t in "ab" for i in range(3)]
+SAMPLES = [
+    Sample(sample_id=f"{t}{i}", task=t, prompt=f"{t}{i}", tags=("seen",) if i else ("unseen",))
+    for t in "ab"
+    for i in range(3)
+]
 
 
 def test_every_planned_output_has_a_row():
@@ -85,7 +89,9 @@ def test_prompt_is_wrong_only_when_all_its_outputs_are_judged():
 
 
 def test_a_prompt_asked_twice_is_one_cluster():
-    twice = [Sample(sample_id=str(i), task="a", prompt="a star", image=image) for i, image in enumerate((None, None, "x"))]
+    twice = [
+        Sample(sample_id=str(i), task="a", prompt="a star", image=image) for i, image in enumerate((None, None, "x"))
+    ]
     table = rows(twice, 1, [score(s, 0, float(s.sample_id == "0")) for s in twice], "correct")
     top, _ = summary(table, value="correct", headline=macro_over_tasks, seed=0)
     assert (top.n, top.n_samples) == (3, 2)

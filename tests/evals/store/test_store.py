@@ -104,9 +104,9 @@ def test_damaged_line_has_its_number(tmp_path, bad):
 
 
 def test_lock_is_free_again_after_use(tmp_path):
-    with locked(tmp_path / "run.lock"), pytest.raises(StoreError, match="in use by process"):
-        with locked(tmp_path / "run.lock"):
-            raise AssertionError("two holders")
+    path = tmp_path / "run.lock"
+    with locked(path), pytest.raises(StoreError, match="in use by process"), locked(path):
+        raise AssertionError("two holders")
     with locked(tmp_path / "run.lock"):
         pass
 
