@@ -207,7 +207,7 @@ def _write_summaries(folder, samples, journal, scores, expected, profile):
         "schema_version": 1,
         "suite": "geneval",
         "profile": profile,
-        "title": "GenEval-mini" if mini else "GenEval",
+        "title": "GenEval-mini (bundled checkpoint uniar-mini)" if mini else "GenEval",
         "protocol": {"name": "geneval-mini" if mini else "geneval-short-prompts", "source": "Ghosh et al. 2023"},
         "bundled_model": mini,
         "notice": NOTICE if mini else "",
