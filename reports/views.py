@@ -69,7 +69,7 @@ def metric_row(metric: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "task": visible(metric.get("task", ""), 200),
-        "label": words(str(metric.get("task", ""))),
+        "label": row_label(metric),
         "name": visible(metric.get("name", ""), 200),
         "kind": metric.get("kind", "task"),
         "number": value,
@@ -84,6 +84,15 @@ def metric_row(metric: Mapping[str, Any]) -> dict[str, Any]:
         "full": n >= expected > 0,
         "outcomes": outcomes,
     }
+
+
+def row_label(metric: Mapping[str, Any]) -> str:
+    """What a line of a table measures; slices carry several metrics, so they also tell which one."""
+    place = words(str(metric.get("task", "")))
+    if metric.get("kind") != "slice":
+        return place
+    name = {"overall": "mean of tasks", "prompt_accuracy": "prompts with a right image"}.get(str(metric.get("name")), "mean of images")
+    return f"{place}: {name}"
 
 
 def coverage_text(coverage: float) -> str:
