@@ -107,10 +107,11 @@ def run_stage(
         if done % config.log_every == 0 or done == config.steps:
             rate = (done - seen) / (time.monotonic() - began)
             record = {"step": done, "lr": optimizer.param_groups[0]["lr"], "grad_norm": round(float(norm), 4)}
-            record |= {k: round(float(v), 5) for k, v in losses.items()}
+            values = {k: float(v.detach()) for k, v in losses.items()}
+            record |= {k: round(v, 5) for k, v in values.items()}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(record) + "\n")
-            told = " ".join(f"{k} {float(v):.4f}" for k, v in losses.items())
+            told = " ".join(f"{k} {v:.4f}" for k, v in values.items())
             say(f"{name} {done}/{config.steps} {told} | {rate:.2f} steps/s, {(config.steps - done) / rate / 60:.1f} min left")
         late = max_seconds is not None and time.monotonic() - began > max_seconds
         if done % config.save_every == 0 or done == config.steps or late:
