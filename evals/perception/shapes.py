@@ -136,8 +136,9 @@ class ShapesColor:
             if mask is None:
                 mask = np.zeros(pixels.shape[:2], bool)
                 x1, y1, x2, y2 = d.box
-                px, py = (x2 - x1) / 4, (y2 - y1) / 4
-                mask[int(y1 + py) : max(int(y2 - py), int(y1 + py) + 1), int(x1 + px) : max(int(x2 - px), int(x1 + px) + 1)] = True
+                left, right = int(0.75 * x1 + 0.25 * x2), int(0.25 * x1 + 0.75 * x2)
+                top, bottom = int(0.75 * y1 + 0.25 * y2), int(0.25 * y1 + 0.75 * y2)
+                mask[top : max(bottom, top + 1), left : max(right, left + 1)] = True
             inside = erode(mask)
             names.append(nearest_color(np.median(pixels[inside if inside.sum() >= 8 else mask], 0))[0])
         return names
@@ -171,7 +172,7 @@ class _Match(NamedTuple):
 
 class _Templates(NamedTuple):
     sums: np.ndarray
-    """float32 (shapes, MASTER + 1, MASTER + 1): cumulative coverage, so that any pixel grid is resampled by differences."""
+    """float32 (shapes, MASTER + 1, MASTER + 1): cumulative coverage; differences resample it to any pixel grid."""
     area: np.ndarray
     """Share of the extent's square that is covered."""
     center: np.ndarray

@@ -92,20 +92,25 @@ def _background(image: np.ndarray) -> tuple[np.ndarray, float] | None:
     plane = np.stack([np.median(b, 0), np.zeros(3, np.float32), np.zeros(3, np.float32)]).astype(np.float32)
     for _ in range(8):
         weight = 1 / np.maximum(np.sqrt(((b - a @ plane) ** 2).sum(-1)), 2.0)
-        plane = np.linalg.solve((a * weight[:, None]).T @ a + 1e-3 * np.eye(3, dtype=np.float32), (a * weight[:, None]).T @ b)
+        plane = _least_squares(a, b, weight[:, None])
     sigma = float(np.median(np.sqrt(((b - a @ plane) ** 2).sum(-1)))) / 1.54
     for _ in range(2):
-        ground = basis @ plane.astype(np.float32)
+        ground = basis @ plane
         distance = np.sqrt(((image - ground) ** 2).sum(-1))
         close = distance < max(_FLOOR, 4.5 * sigma)
         if sigma > _MAX_SIGMA or close.mean() < _MIN_BACKGROUND:
             return None
         # 1.54 sigma is the median length of a Gaussian vector of three channels.
         sigma = float(np.median(distance[close])) / 1.54
-        # Objects would pull the plane at their soft edges, so only the nearer half has a say.
         a, b = basis[close], image[close]
-        plane = np.linalg.solve(a.T @ a + 1e-3 * np.eye(3, dtype=np.float32), a.T @ b)
-    return basis @ plane.astype(np.float32), sigma
+        plane = _least_squares(a, b, np.float32(1))
+    return basis @ plane, sigma
+
+
+def _least_squares(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    # The ridge keeps a canvas of one row or column solvable.
+    weighted = a * weight
+    return np.linalg.solve(weighted.T @ a + 1e-3 * np.eye(3, dtype=np.float32), weighted.T @ b).astype(np.float32)
 
 
 def _smooth(image: np.ndarray) -> np.ndarray:
@@ -196,7 +201,7 @@ def _grouped(labels: np.ndarray, keep: list[int], unit: float) -> list[np.ndarra
 
 
 def _split(mask: np.ndarray, unit: float) -> list[np.ndarray]:
-    # A region larger than any object is two that touch: cut where it is thinnest, then give each pixel to the nearest core.
+    # A region larger than any object is two that touch: cut where it is thinnest, give each pixel to the nearest core.
     x1, y1, x2, y2 = bounds(mask)
     if max(x2 - x1, y2 - y1) <= (_ONE_OBJECT + 1) * unit:
         return [mask]

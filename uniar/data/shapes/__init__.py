@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from uniar.data.shapes.captions import TASKS, Captioned, all_text, describe, sample_captioned
 from uniar.data.shapes.edits import Edit, sample_edit
+from uniar.data.shapes.outlines import shape_mask, tight_box
 from uniar.data.shapes.questions import Question, sample_question
-from uniar.data.shapes.render import label_maps, render, render_masks, shape_mask
+from uniar.data.shapes.render import label_maps, render, render_masks
 from uniar.data.shapes.scene import Object, Scene, is_held_out, relations, sample_scene
 from uniar.data.shapes.splits import held_out_pairs, held_out_relations, is_held_out_pair, is_held_out_relation
 from uniar.data.shapes.vocabulary import BACKGROUNDS, COLORS, RELATIONS, RGB, SHAPES, SIZES, USUAL_COLOR
@@ -43,4 +44,5 @@ __all__ = [
     "sample_question",
     "sample_scene",
     "shape_mask",
+    "tight_box",
 ]

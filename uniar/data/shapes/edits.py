@@ -119,4 +119,11 @@ def _background(rng: np.random.Generator, scene: Scene) -> tuple[str, Scene]:
     return f"change the background to {name}", Scene(scene.objects, name)
 
 
-_MAKERS = {"add": _add, "remove": _remove, "replace": _replace, "recolor": _recolor, "move": _move, "background": _background}
+_MAKERS = {
+    "add": _add,
+    "remove": _remove,
+    "replace": _replace,
+    "recolor": _recolor,
+    "move": _move,
+    "background": _background,
+}

@@ -1,7 +1,7 @@
 """What training never shows: at least 15% of (shape, colour) pairs and of (shape, relation, shape) combinations.
 
-Fixed by a seeded rule, not by hand: every shape and every colour loses one to three pairs, a shape's usual colour is never
-held out, and relations are held out together with their mirror image.
+Fixed by a seeded rule, not by hand: every shape and every colour loses one to three pairs, a shape's usual colour is
+never held out, and relations are held out together with their mirror image.
 """
 
 from __future__ import annotations
