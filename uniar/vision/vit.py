@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from uniar.attention import attend
 from uniar.configuration import UniARVisionConfig
+from uniar.errors import ConfigError
 
 _ACTIVATIONS = {
     "gelu": F.gelu,
@@ -59,6 +60,10 @@ class VisionMLP(nn.Module):
         super().__init__()
         self.linear_fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.linear_fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        if config.hidden_act not in _ACTIVATIONS:
+            raise ConfigError(
+                f"vision_config.hidden_act: got {config.hidden_act!r}; expected one of {', '.join(sorted(_ACTIVATIONS))}."
+            )
         self.act = _ACTIVATIONS[config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
