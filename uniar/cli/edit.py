@@ -30,8 +30,9 @@ def edit(
     decoder_guidance_scale: float,
 ) -> None:
     """Change the file IMAGE as PROMPT says. It is resized to --height x --width first."""
-    from uniar.cli.options import open_checkpoint, open_image, save
+    from uniar.cli.options import check_target, open_checkpoint, open_image, save
 
+    check_target(out)
     source = open_image(image)
     model = open_checkpoint(checkpoint, device)
     made = model.edit(

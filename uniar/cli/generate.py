@@ -29,8 +29,9 @@ def generate(
     decoder_guidance_scale: float,
 ) -> None:
     """Make one image a PROMPT. The second prompt draws with seed + 1, and so on."""
-    from uniar.cli.options import numbered, open_checkpoint, save
+    from uniar.cli.options import check_target, numbered, open_checkpoint, save
 
+    check_target(out)
     model = open_checkpoint(checkpoint, device)
     made = model.generate(
         list(prompts),

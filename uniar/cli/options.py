@@ -64,6 +64,20 @@ def numbered(out: Path, count: int) -> list[Path]:
     return [out] if count == 1 else [out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(count)]
 
 
+def check_target(path: Path) -> None:
+    """Refuse a file name that no image format has, before the long part rather than after it.
+
+    Raises:
+        InputError: such a name.
+    """
+    from PIL import Image
+
+    from uniar.errors import InputError
+
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise InputError(f"--out: got {path}; expected a file that ends in .png or .jpg.")
+
+
 def open_image(path: Path) -> "Image.Image":
     """Read an image file as RGB.
 
