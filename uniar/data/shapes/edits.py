@@ -29,12 +29,15 @@ def sample_edit(rng: np.random.Generator, *, split: str = "train", kind: str | N
 
     Args:
         rng: source of all draws.
-        split: both scenes belong to "train"; for "held_out" the target does not; "all" does not look.
+        split: "train": both scenes belong to it; "held_out": the target does not, and the source only where the edit
+            itself can bring in what is held out; "all" does not look.
         kind: one of `KINDS`; None draws one.
     """
     kind = kind or str(KINDS[rng.integers(len(KINDS))])
+    # Taking away or repainting the ground never brings in what the source did not show.
+    of_source = "train" if split == "held_out" and kind not in ("remove", "background") else split
     while True:
-        source = sample_scene(rng, split="all" if split == "all" else "train", habits=bool(rng.random() < 0.3))
+        source = sample_scene(rng, split=of_source, habits=bool(rng.random() < 0.3))
         made = _MAKERS[kind](rng, source)
         if made is not None and made[1] != source and allowed(made[1], split):
             return Edit(source, made[0], made[1], kind)
