@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,25 @@ from uniar.vision.tokenizer import UniARVisionModel
 def load_model(folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Any:
     """The AR model in eval mode; dtype None means float32 on the CPU and the stored dtype elsewhere."""
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else "auto")
-    return UniARForConditionalGeneration.from_pretrained(folder, dtype=dtype).to(device).eval()
+    with _quiet():
+        model = UniARForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    return model.to(device).eval()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # transformers draws a bar and prints a table of misfits; the misfits are our error's to tell, in one sentence.
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def load_vision(folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> UniARVisionModel:
