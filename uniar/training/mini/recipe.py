@@ -95,6 +95,7 @@ def read_recipe(path: Path, overrides: tuple[str, ...] = ()) -> MiniRecipe:
 
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
+        data = {} if data is None else data
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such recipe. Ours: mini, mini-smoke.") from None
     except yaml.YAMLError as error:
@@ -106,8 +107,13 @@ def read_recipe(path: Path, overrides: tuple[str, ...] = ()) -> MiniRecipe:
         node = data
         *parents, last = key.split(".")
         for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = yaml.safe_load(value)
+            node = node.setdefault(parent, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {text}: {key}: there is no such place in {path}; expected a key of a mapping.")
+        try:
+            node[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {text}: got a value that is not valid YAML; expected a number, text or [list].") from None
     return _build(MiniRecipe, data, str(path), "")
 
 
@@ -131,12 +137,22 @@ def _build(cls: type, data: Any, where: str, prefix: str) -> Any:
 
 
 def _scalar(kind: Any, value: Any, where: str, key: str) -> Any:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if kind is float and _is_number(value):
         return float(value)
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+    if kind is int and _is_number(value) and isinstance(value, int):
+        if value < 0:
+            raise ConfigError(f"{where}: {key}: got {value}; expected 0 or more.")
         return value
-    if kind == tuple[int, ...] and isinstance(value, list) and all(isinstance(v, int) for v in value):
+    if kind == tuple[int, ...] and isinstance(value, list) and all(_is_number(v) and isinstance(v, int) for v in value):
         return tuple(value)
-    if kind == dict[str, float] and isinstance(value, dict):
+    if kind == dict[str, float] and isinstance(value, dict) and all(_is_number(v) for v in value.values()):
         return {str(k): float(v) for k, v in value.items()}
+    if kind is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number there.
+        raise ConfigError(f"{where}: {key}: got text {value!r}; expected a number, written like 0.001 or 1.0e-3.")
     raise ConfigError(f"{where}: {key}: got {value!r}; expected {getattr(kind, '__name__', kind)}.")
+
+
+def _is_number(value: Any) -> bool:
+    # bool is an int in Python, not in a recipe.
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -79,3 +80,21 @@ def test_the_command_line_tells_it_without_a_traceback(tmp_path, uniar_cli):
     assert ran.code == 2
     assert "--stage: got 'vea'; expected one of tokenizer, vae" in ran.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("mix={generate: abc}", "mix: got"),
+        ("decoder.steps=[", "not valid YAML"),
+        ("decoder.steps=-4", "expected 0 or more"),
+        ("vision.levels=[true]", "vision.levels: got"),
+        ("decoder.lr=1e-3", "1.0e-3"),
+        ("seed.deeper=1", "no such place"),
+    ],
+)
+def test_a_bad_override_is_one_sentence(override, told):
+    path = Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml"
+    with pytest.raises(ConfigError, match=re.escape(told)) as error:
+        read_recipe(path, (override,))
+    assert "\n" not in str(error.value)
