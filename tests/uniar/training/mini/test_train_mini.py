@@ -1,0 +1,66 @@
+"""The whole recipe at smoke size: train, resume, export, and use the checkpoint through every verb."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from uniar.cli.main import cli
+from uniar.data.shapes import render, sample_scene
+
+# diffusers and transformers say what their own later versions will change.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of mini-smoke in two sittings."""
+    out = tmp_path_factory.mktemp("smoke")
+    recipe = str(Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml")
+    first = CliRunner().invoke(cli, ["train", recipe, "--out", str(out), "--stage", "tokenizer", "--threads", "1"])
+    assert first.exit_code == 0, first.output
+    assert not (out / "checkpoint").exists()
+    second = CliRunner().invoke(cli, ["train", recipe, "--out", str(out), "--threads", "1"])
+    assert second.exit_code == 0, second.output
+    return out
+
+
+def test_a_finished_stage_is_not_trained_again(trained: Path):
+    steps = [json.loads(line)["step"] for line in (trained / "tokenizer" / "log.jsonl").read_text("utf-8").splitlines()]
+    assert steps == [4]
+
+
+def test_the_checkpoint_makes_edits_and_answers(trained: Path):
+    import uniar
+    from PIL import Image
+
+    model = uniar.load(trained / "checkpoint")
+    settings = {"height": 64, "width": 64, "guidance_scale": 2.0, "temperature": 1.0, "decoder_steps": 2}
+    alone = model.generate(["a photo of a star"], seeds=[5], **settings)[0]
+    pair = model.generate(["a photo of two rings", "a photo of a star"], seeds=[1, 5], **settings)
+    assert np.array_equal(alone.codes, pair[1].codes)
+    assert np.array_equal(np.asarray(alone.image), np.asarray(pair[1].image))
+    assert alone.codes.shape == (16, 2, 4, 16) and alone.image.size == (64, 64)
+    scene = Image.fromarray(render(sample_scene(np.random.default_rng(0))))
+    assert model.edit(["make the star red"], [scene], seeds=[1], **settings)[0].image.size == (64, 64)
+    assert isinstance(model.understand(["how many stars are there?"], [scene], max_new_tokens=3)[0], str)
+
+
+def test_the_patches_of_training_are_those_of_the_processor(trained: Path):
+    import torch
+    import uniar
+    from PIL import Image
+
+    from uniar.training.mini.data import images_of, patches_of
+
+    scenes = [sample_scene(np.random.default_rng(i)) for i in range(3)]
+    ours, grid = patches_of(images_of(scenes, 64), 8)
+    processor = uniar.load(trained / "checkpoint").processor.image_processor
+    theirs = processor(images=[Image.fromarray(render(s)) for s in scenes], return_tensors="pt")
+    assert torch.equal(grid, theirs["image_grid_thw"])
+    assert torch.allclose(ours, theirs["pixel_values"], atol=1e-5)
