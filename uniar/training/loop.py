@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from uniar.errors import TrainingError
 from uniar.seeding import derive_seed
+from uniar.training.losses import grad_norm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,12 +102,12 @@ def run_stage(
             raise TrainingError(f"{folder}: step {i}: the loss is {loss.item()}. The last good state is kept; lower lr and resume.")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+        norm = grad_norm(parameters, config.clip)
         optimizer.step()
         done = i + 1
         if done % config.log_every == 0 or done == config.steps:
             rate = (done - seen) / (time.monotonic() - began)
-            record = {"step": done, "lr": optimizer.param_groups[0]["lr"], "grad_norm": round(float(norm), 4)}
+            record = {"step": done, "lr": optimizer.param_groups[0]["lr"], "grad_norm": round(norm, 4)}
             values = {k: float(v.detach()) for k, v in losses.items()}
             record |= {k: round(v, 5) for k, v in values.items()}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as log:

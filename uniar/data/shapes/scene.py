@@ -18,7 +18,6 @@ from uniar.data.shapes import vocabulary as v
 from uniar.data.shapes.outlines import tight_box
 from uniar.data.shapes.splits import held_out_pairs, is_held_out_pair, is_held_out_relation
 
-SPLITS = ("train", "held_out", "all")
 # The typical layouts, by number of objects; the second of two is below or right of the first.
 _TYPICAL = {1: ((1, 1),), 2: ((1, 0), (1, 2)), 3: ((0, 1), (2, 0), (2, 2)), 4: ((0, 0), (0, 2), (2, 0), (2, 2))}
 

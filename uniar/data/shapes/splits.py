@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from uniar.data.shapes.vocabulary import COLORS, MIRROR, RELATIONS, SHAPES, USUAL_COLOR
+from uniar.data.shapes.vocabulary import COLORS, MIRROR, SHAPES, USUAL_COLOR
 
 _SEED = 20260618
 
@@ -66,8 +66,3 @@ def is_held_out_pair(shape: str, color: str) -> bool:
 def is_held_out_relation(a: str, relation: str, b: str) -> bool:
     """Whether training never shows shape `a` in this relation to shape `b`."""
     return (a, relation, b) in _relations()
-
-
-def number_of_relations() -> int:
-    """All (A, relation, B) with A != B."""
-    return len(RELATIONS) * len(SHAPES) * (len(SHAPES) - 1)
