@@ -105,7 +105,7 @@ class UniARConfig(PreTrainedConfig):
 
     model_type = "uniar"
     sub_configs = {"text_config": Qwen3VLTextConfig, "vision_config": UniARVisionConfig}  # noqa: RUF012
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012
+    keys_to_ignore_at_inference = ["past_key_values", "cache"]  # noqa: RUF012
 
     def __init__(
         self,

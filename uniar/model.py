@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from uniar.attention import causal_mask
 from uniar.configuration import UniARConfig
@@ -27,14 +27,14 @@ from uniar.language.rope import position_ids_of, rotary_tables
 from uniar.vision.tokenizer import UniARVisionModel, VisualFeatures, init_weights
 
 
-@dataclass
-class UniAROutput(ModelOutput):
-    """What `forward` returns; a field that was not asked for is None."""
+CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
+"""What the installed transformers calls the cache between `generate` and a model: `cache` from 5.24 on."""
 
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    """(B, T or fewer, vocabulary)."""
-    past_key_values: Any | None = None
+
+@dataclass
+class UniAROutput(CausalLMOutputWithPast):
+    """What `forward` returns; a field that was not asked for is None. The cache's field has transformers' name of it."""
+
     states: Tensor | None = None
     """(B, T, H), before the last norm."""
 
@@ -263,6 +263,7 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
         output_states: bool = False,
+        cache: Any | None = None,
         **kwargs: Any,
     ) -> UniAROutput:
         """Understanding forward: text logits over a sequence with images.
@@ -280,12 +281,14 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
             use_cache: return a cache.
             logits_to_keep: compute logits of that many last positions only; 0 means all.
             output_states: also return the states before the last norm.
+            cache: the newer name of `past_key_values`.
 
         Returns:
             `UniAROutput`.
         """
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = DynamicCache()
         visual = None
         if pixel_values is not None:
             visual = self.visual(pixel_values.to(self.visual.device), image_grid_thw)
@@ -303,37 +306,34 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             visual=visual,
             attention_mask=attention_mask,
-            cache=past_key_values,
+            cache=cache,
         )
         logits = self.text_logits(states[:, -logits_to_keep:] if logits_to_keep else states)
         loss = None
         if labels is not None:
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100)
-        return UniAROutput(
-            loss=loss, logits=logits, past_key_values=past_key_values, states=states if output_states else None
-        )
+        return UniAROutput(loss=loss, logits=logits, states=states if output_states else None, **{CACHE: cache})
 
     # -- transformers' generate ------------------------------------------------------------------------------------
 
     def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
-        past_key_values: Any | None = None,
         attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Slice what the cache already holds; positions are recomputed from the whole sequence, so no state is kept."""
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        cache = kwargs.get(CACHE)
+        past = cache.get_seq_length() if cache is not None else 0
         position_ids = self.positions(input_ids, image_grid_thw, attention_mask)
         first = past == 0
         return {
             "input_ids": input_ids[:, past:],
             "position_ids": position_ids[:, :, past:],
             "attention_mask": attention_mask,
-            "past_key_values": past_key_values,
+            CACHE: cache,
             "pixel_values": pixel_values if first else None,
             "image_grid_thw": image_grid_thw if first else None,
             "use_cache": kwargs.get("use_cache", True),
