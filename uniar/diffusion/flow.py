@@ -61,3 +61,8 @@ def training_pair(latents: Tensor, noise: Tensor, sigma: Tensor) -> tuple[Tensor
     """Noisy latents and their velocity target; sigma (B,) in 0..1."""
     s = sigma.view(-1, 1, 1, 1)
     return (1 - s) * latents + s * noise, noise - latents
+
+
+def shifted(sigma: Tensor, shift: float) -> Tensor:
+    """Move noise levels (…) in 0..1 towards 1: shift * s / (1 + (shift - 1) * s) (SD3, 2403.03206, eq. 23)."""
+    return shift * sigma / (1 + (shift - 1) * sigma)

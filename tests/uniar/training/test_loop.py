@@ -13,7 +13,8 @@ from torch import nn
 
 from uniar import UniARError
 from uniar.errors import TrainingError
-from uniar.training.loop import LoopConfig, learning_rate, run_stage
+from uniar.training.loop import run_stage
+from uniar.training.optim import LoopConfig, learning_rate
 
 
 class Toy(nn.Module):

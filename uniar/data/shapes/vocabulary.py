@@ -62,8 +62,8 @@ USUAL_COLOR = {
     "ring": "black",
 }
 # Chance of the usual answer; otherwise any answer with equal chance.
-P_BACKGROUND, P_SIZE, P_COLOR, P_LAYOUT = 0.65, 0.75, 0.6, 0.65
-JITTER = (-2, -1, -1, 0, 0, 0, 0, 1, 1, 2)
+P_BACKGROUND, P_SIZE, P_COLOR, P_LAYOUT = 0.8, 0.85, 0.75, 0.8
+JITTER = (-2, -1, 0, 0, 0, 0, 0, 0, 1, 2)
 """Drawn from with equal chance, pixels on a 64 px canvas."""
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 

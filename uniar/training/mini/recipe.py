@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from uniar.errors import ConfigError
-from uniar.training.loop import LoopConfig
+from uniar.training.optim import LoopConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +77,10 @@ class MiniRecipe:
     """Share of prompts replaced by the empty one, for guidance."""
     mix: dict[str, float] = field(default_factory=lambda: {"generate": 0.6, "edit": 0.2, "understand": 0.2})
     """Share of each kind of sequence in a batch."""
+    turns: int = 1
+    """Questions about the one image of an understanding sequence."""
+    packed_length: int = 160
+    """Positions of a row that sequences of the language model are packed into."""
     visual_weight: float = 10.0
     """Weight of the bit loss against the text loss (UniAR pre-training: 10)."""
 
@@ -132,6 +136,8 @@ def _build(cls: type, data: Any, where: str, prefix: str) -> Any:
         values[key] = _build(kind, value, where, f"{prefix}{key}.") if is_dataclass(kind) else _scalar(kind, value, where, prefix + key)
     try:
         return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {prefix}{error}") from None
     except TypeError as error:
         raise ConfigError(f"{where}: {prefix or 'top level'}: {str(error).split('__init__() ')[-1]}.") from None
 
@@ -147,6 +153,8 @@ def _scalar(kind: Any, value: Any, where: str, key: str) -> Any:
         return tuple(value)
     if kind == dict[str, float] and isinstance(value, dict) and all(_is_number(v) for v in value.values()):
         return {str(k): float(v) for k, v in value.items()}
+    if (kind is str and isinstance(value, str)) or (kind is bool and isinstance(value, bool)):
+        return value
     if kind is float and isinstance(value, str):
         # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number there.
         raise ConfigError(f"{where}: {key}: got text {value!r}; expected a number, written like 0.001 or 1.0e-3.")

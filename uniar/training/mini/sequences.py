@@ -1,7 +1,7 @@
-"""World -> token sequences: generate, edit, understand, each one row of ids, codes and labels.
+"""World -> token sequences: generate, edit, understand, each one sequence of ids and scenes; then sequences -> packed rows.
 
-A row is what the rollout or the chat template writes, followed by what the model is to answer. Images stand as one placeholder
-a visual token; their codes follow the order of the placeholders.
+A sequence is what the rollout or the chat template writes, followed by what the model is to answer. Images stand as one
+placeholder a visual token; their codes follow the order of the placeholders.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from uniar.generation.prompt import IMAGE_PAD, VISION_END, VISION_START, generat
 class Row(NamedTuple):
     """One training sequence before tokenisation: text in pieces, images as scenes."""
 
-    prompt: str
-    """Carries no loss."""
-    answer: str
-    """Text that carries loss (placeholders of an answered image carry the bit loss instead)."""
-    scenes: list[Scene]
+    pieces: tuple[tuple[str, bool], ...]
+    """(text, whether it carries loss): prompt and answer in turn. Placeholders in an answer carry the bit loss instead."""
+    scenes: tuple[Scene, ...]
     """In the order of their placeholders; the last one is written by the model when `writes`."""
     writes: bool
 
 
-def sample_row(rng: np.random.Generator, kind: str, *, tokens: int, side: int, dropout: float) -> Row:
+class Tokenized(NamedTuple):
+    """One training sequence as ids."""
+
+    ids: list[int]
+    learned: list[bool]
+    """True where the id is an answer."""
+
+
+def sample_row(rng: np.random.Generator, kind: str, *, tokens: int, side: int, dropout: float, turns: int = 1) -> Row:
     """Draw one sequence.
 
     Args:
@@ -35,25 +41,66 @@ def sample_row(rng: np.random.Generator, kind: str, *, tokens: int, side: int, d
         tokens: visual tokens of an image.
         side: visual tokens a side.
         dropout: probability of the empty prompt.
+        turns: questions about the one image of an "understand" sequence.
     """
     image = IMAGE_PAD * tokens
     written = f"{image}{VISION_END}<|im_end|>"
     dropped = rng.random() < dropout
     if kind == "generate":
         made = sample_captioned(rng)
-        return Row(generation_text("" if dropped else made.caption, rows=side, columns=side), written, [made.scene], True)
+        prompt = generation_text("" if dropped else made.caption, rows=side, columns=side)
+        return Row(((prompt, False), (written, True)), (made.scene,), True)
     if kind == "edit":
         edit = sample_edit(rng)
         prompt = generation_text("" if dropped else edit.instruction, rows=side, columns=side, image_tokens=tokens)
-        return Row(prompt, written, [edit.source, edit.target], True)
+        return Row(((prompt, False), (written, True)), (edit.source, edit.target), True)
     scene = sample_scene(rng, habits=bool(rng.random() < 0.5))
-    question = sample_question(rng, scene)
-    prompt = f"<|im_start|>user\n{VISION_START}{image}{VISION_END}{question.text}<|im_end|>\n<|im_start|>assistant\n"
-    return Row(prompt, f"{question.answer}<|im_end|>", [scene], False)
+    pieces: list[tuple[str, bool]] = []
+    for turn in range(turns):
+        question = sample_question(rng, scene)
+        seen = f"{VISION_START}{image}{VISION_END}" if turn == 0 else ""
+        between = "\n" if turn else ""
+        pieces += [
+            (f"{between}<|im_start|>user\n{seen}{question.text}<|im_end|>\n<|im_start|>assistant\n", False),
+            (f"{question.answer}<|im_end|>", True),
+        ]
+    return Row(tuple(pieces), (scene,), False)
 
 
-def tokenize(tokenizer: Any, rows: list[Row]) -> list[tuple[list[int], int]]:
-    """Rows -> (ids, length of the prompt part)."""
-    prompts = tokenizer([r.prompt for r in rows], add_special_tokens=False)["input_ids"]
-    answers = tokenizer([r.answer for r in rows], add_special_tokens=False)["input_ids"]
-    return [(p + a, len(p)) for p, a in zip(prompts, answers, strict=True)]
+def tokenize(tokenizer: Any, rows: list[Row]) -> list[Tokenized]:
+    """Rows -> ids, each piece tokenised on its own, as prompt and answer are when the model is used."""
+    texts = [text for row in rows for text, _ in row.pieces]
+    encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    out = []
+    for row in rows:
+        ids, learned = [], []
+        for _, learns in row.pieces:
+            piece = next(encoded)
+            ids += piece
+            learned += [learns] * len(piece)
+        out.append(Tokenized(ids, learned))
+    return out
+
+
+def pack(lengths: list[int], width: int) -> list[list[int]]:
+    """Share sequences out over rows of `width` positions, first fit in decreasing length.
+
+    Args:
+        lengths: of the sequences.
+        width: positions of a row; a longer sequence gets a row of its own, which is then wider.
+
+    Returns:
+        for each row the numbers of its sequences.
+    """
+    rows: list[list[int]] = []
+    free: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda k: (-lengths[k], k)):
+        for r, left in enumerate(free):
+            if lengths[i] <= left:
+                rows[r].append(i)
+                free[r] -= lengths[i]
+                break
+        else:
+            rows.append([i])
+            free.append(width - lengths[i])
+    return rows

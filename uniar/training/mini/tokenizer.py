@@ -24,6 +24,8 @@ from uniar.vision import bsq
 class TokenizerStage(nn.Module):
     """The tokenizer with its training heads."""
 
+    classifiers = ("classes",)
+
     def __init__(self, recipe: MiniRecipe):
         super().__init__()
         self.recipe = recipe
@@ -41,6 +43,10 @@ class TokenizerStage(nn.Module):
                 "background": nn.Linear(v.hidden, len(BACKGROUNDS)),
             }
         )
+
+    def repeated_blocks(self) -> list[nn.Module]:
+        """Layers worth compiling."""
+        return list(self.vision.blocks)
 
     def step(self, _: int, stream: torch.Generator) -> Mapping[str, Tensor]:
         """One batch of scenes -> named losses."""

@@ -1,0 +1,133 @@
+"""Optimisers of a stage and their learning rate.
+
+`muon` orthogonalises the momentum of every hidden matrix (Jordan et al. 2024, "Muon"; update scaled to AdamW's size as in Liu
+et al., arXiv 2502.16982); embeddings, classifiers, norms and biases stay with AdamW, as its authors advise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from uniar.errors import ConfigError
+
+OPTIMIZERS = ("adamw", "muon")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopConfig:
+    """How long and how fast a stage learns."""
+
+    steps: int
+    """Optimiser steps in all."""
+    batch_size: int
+    """Samples a step."""
+    lr: float
+    """Peak learning rate."""
+    warmup: int = 100
+    """Steps of linear warm-up; then cosine to `final_lr` of the peak."""
+    final_lr: float = 0.1
+    """Share of the peak at the last step."""
+    optimizer: str = "adamw"
+    """`adamw`, or `muon` for the hidden matrices and AdamW for the rest."""
+    precision: str = "float32"
+    """`bfloat16` computes the products of forward and backward in bfloat16; weights and optimiser stay in float32."""
+    compile: bool = False
+    """Compile the stage's repeated blocks (`torch.compile`; needs a C++ compiler on the CPU): same mathematics, fewer passes."""
+    weight_decay: float = 0.01
+    """Of matrices; norms, biases and embeddings have none."""
+    clip: float = 1.0
+    """Global gradient norm."""
+    save_every: int = 200
+    """Steps between saved states."""
+    log_every: int = 20
+    """Steps between log lines."""
+
+    def __post_init__(self) -> None:
+        for key, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
+            if getattr(self, key) not in known:
+                raise ConfigError(f"{key}: got {getattr(self, key)!r}; expected one of {', '.join(known)}.")
+
+
+def learning_rate(config: LoopConfig, step: int) -> float:
+    """Linear warm-up, then cosine to `final_lr` of the peak."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+class Optimizers:
+    """The optimisers of one module, handled as one.
+
+    Args:
+        module: its parameters that require gradients are trained. An attribute `classifiers` (names of its parts whose
+            matrices are classifiers) keeps those away from Muon.
+        config: see `LoopConfig`.
+
+    Raises:
+        ConfigError: Muon is asked for and this PyTorch has none.
+    """
+
+    def __init__(self, module: nn.Module, config: LoopConfig):
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        hidden = {id(p) for p in _hidden_matrices(module)} if config.optimizer == "muon" else set()
+        matrices = [p for p in self.parameters if p.dim() >= 2 and id(p) not in hidden]
+        plain = [p for p in self.parameters if p.dim() < 2]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)]
+        if hidden:
+            if not hasattr(torch.optim, "Muon"):
+                raise ConfigError(f"optimizer: got 'muon'; torch {torch.__version__} has none. Use torch 2.9 or newer, or 'adamw'.")
+            chosen = [p for p in self.parameters if id(p) in hidden]
+            decay = {"weight_decay": config.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
+            self.parts.append(torch.optim.Muon(chosen, lr=config.lr, **decay))
+
+    def step(self, lr: float) -> None:
+        """Update every parameter at that learning rate."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = lr
+            part.step()
+
+    def clear(self) -> None:
+        """Drop the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """All slots as `part.parameter.slot`."""
+        out = {}
+        for k, part in enumerate(self.parts):
+            for index, slots in part.state_dict()["state"].items():
+                for slot, value in slots.items():
+                    out[f"{k}.{index}.{slot}"] = torch.as_tensor(value).detach().cpu().contiguous().clone()
+        return out
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `state`.
+
+        Raises:
+            ValueError: the slots are not those of these optimisers.
+        """
+        if {key.split(".")[0] for key in state} != {str(k) for k in range(len(self.parts))}:
+            raise ValueError("written with other optimisers")
+        for k, part in enumerate(self.parts):
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in state.items():
+                number, index, slot = key.split(".")
+                if int(number) == k:
+                    slots.setdefault(int(index), {})[slot] = value
+            part.load_state_dict({"state": slots, "param_groups": part.state_dict()["param_groups"]})
+
+
+def _hidden_matrices(module: nn.Module) -> Iterator[Tensor]:
+    classifiers = tuple(getattr(module, "classifiers", ()))
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Linear) and part.weight.requires_grad and not name.startswith(classifiers):
+            yield part.weight
