@@ -110,6 +110,7 @@ class UniAR:
         decode: bool = True,
         exact: bool | None = None,
         on_step: Callable[[int, int], None] | None = None,
+        images: Sequence[Image.Image | None] | None = None,
     ) -> list[GeneratedImage]:
         """Text to image.
 
@@ -126,6 +127,7 @@ class UniAR:
             decode: False returns codes only.
             exact: see `generation.codes`; None means exact on CPU.
             on_step: called with (tokens done, tokens in all).
+            images: B input images (None: a prompt has none), read as they are; `edit` brings them to height x width first.
 
         Returns:
             B results in order.
@@ -133,21 +135,41 @@ class UniAR:
         Raises:
             InputError: a size, seed or scale that cannot be used.
         """
-        return self._make(
-            prompts,
-            [None] * len(prompts),
-            height=height,
-            width=width,
+        unit = self.model.config.vision_config.token_pixels
+        if height < unit or width < unit or height % unit or width % unit:
+            raise InputError(f"height, width: got {height} x {width}; expected positive multiples of {unit} pixels for this checkpoint.")
+        if decode:
+            # Refuse a size that cannot be decoded before the long part, not after it.
+            self.decoder.latent_shape(round(upscale * height), round(upscale * width))
+        rows, columns = height // unit, width // unit
+        guided = guidance_scale > 1
+        given = [None] * len(prompts) if images is None else images
+        prefixes = [self.prefix(p, i, rows=rows, columns=columns, guided=guided) for p, i in zip(prompts, given, strict=True)]
+        codes = generate_codes(
+            self.model,
+            prefixes,
+            rows=rows,
+            columns=columns,
             seeds=seeds,
             guidance_scale=guidance_scale,
             temperature=temperature,
-            upscale=upscale,
-            decoder_steps=decoder_steps,
-            decoder_guidance_scale=decoder_guidance_scale,
-            decode=decode,
             exact=exact,
+            pad_token_id=self._pad_id(),
             on_step=on_step,
         )
+        made: Sequence[Image.Image | None] = [None] * len(prompts)
+        if decode and len(prompts):
+            made = self.decode(
+                codes,
+                height=height,
+                width=width,
+                seeds=seeds,
+                upscale=upscale,
+                decoder_steps=decoder_steps,
+                decoder_guidance_scale=decoder_guidance_scale,
+                exact=exact,
+            )
+        return [GeneratedImage(codes=c.numpy(), image=i) for c, i in zip(codes, made, strict=True)]
 
     def edit(
         self, prompts: Sequence[str], images: Sequence[Image.Image], *, height: int, width: int, seeds: Sequence[int], **settings: Any
@@ -156,7 +178,7 @@ class UniAR:
         if len(images) != len(prompts):
             raise InputError(f"images: got {len(images)}; expected one for each of the {len(prompts)} prompts.")
         resized = [image.convert("RGB").resize((width, height)) for image in images]
-        return self._make(prompts, resized, height=height, width=width, seeds=seeds, **settings)
+        return self.generate(prompts, images=resized, height=height, width=width, seeds=seeds, **settings)
 
     @torch.inference_mode()
     def understand(
@@ -269,58 +291,6 @@ class UniAR:
         return Prefix(
             input_ids=ids(_defused(prompt)), unconditional_ids=ids("") if guided else None, codes=codes, grid_thw=grids
         )
-
-    def _make(
-        self,
-        prompts: Sequence[str],
-        images: Sequence[Image.Image | None],
-        *,
-        height: int,
-        width: int,
-        seeds: Sequence[int],
-        guidance_scale: float = 1.5,
-        temperature: float = 1.0,
-        upscale: float = 1.0,
-        decoder_steps: int = 28,
-        decoder_guidance_scale: float = 1.5,
-        decode: bool = True,
-        exact: bool | None = None,
-        on_step: Callable[[int, int], None] | None = None,
-    ) -> list[GeneratedImage]:
-        unit = self.model.config.vision_config.token_pixels
-        if height < unit or width < unit or height % unit or width % unit:
-            raise InputError(f"height, width: got {height} x {width}; expected positive multiples of {unit} pixels for this checkpoint.")
-        if decode:
-            # Refuse a size that cannot be decoded before the long part, not after it.
-            self.decoder.latent_shape(round(upscale * height), round(upscale * width))
-        rows, columns = height // unit, width // unit
-        guided = guidance_scale > 1
-        prefixes = [self.prefix(p, i, rows=rows, columns=columns, guided=guided) for p, i in zip(prompts, images, strict=True)]
-        codes = generate_codes(
-            self.model,
-            prefixes,
-            rows=rows,
-            columns=columns,
-            seeds=seeds,
-            guidance_scale=guidance_scale,
-            temperature=temperature,
-            exact=exact,
-            pad_token_id=self._pad_id(),
-            on_step=on_step,
-        )
-        made: Sequence[Image.Image | None] = [None] * len(prompts)
-        if decode and len(prompts):
-            made = self.decode(
-                codes,
-                height=height,
-                width=width,
-                seeds=seeds,
-                upscale=upscale,
-                decoder_steps=decoder_steps,
-                decoder_guidance_scale=decoder_guidance_scale,
-                exact=exact,
-            )
-        return [GeneratedImage(codes=c.numpy(), image=i) for c, i in zip(codes, made, strict=True)]
 
 
 _SPECIAL = re.compile(r"<\|[a-z_]+\|>")

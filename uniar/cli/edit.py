@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,13 +22,7 @@ def edit(
     checkpoint: str,
     device: str,
     seed: int,
-    height: int,
-    width: int,
-    guidance_scale: float,
-    temperature: float,
-    upscale: float,
-    decoder_steps: int,
-    decoder_guidance_scale: float,
+    **settings: Any,
 ) -> None:
     """Change the file IMAGE as PROMPT says. It is resized to --height x --width first."""
     from uniar.cli.options import check_target, open_checkpoint, open_image, save
@@ -35,17 +30,6 @@ def edit(
     check_target(out)
     source = open_image(image)
     model = open_checkpoint(checkpoint, device)
-    made = model.edit(
-        [prompt],
-        [source],
-        height=height,
-        width=width,
-        seeds=[seed],
-        guidance_scale=guidance_scale,
-        temperature=temperature,
-        upscale=upscale,
-        decoder_steps=decoder_steps,
-        decoder_guidance_scale=decoder_guidance_scale,
-    )
+    made = model.edit([prompt], [source], seeds=[seed], **settings)
     save(made[0].image, out)
     click.echo(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,30 +21,14 @@ def generate(
     checkpoint: str,
     device: str,
     seed: int,
-    height: int,
-    width: int,
-    guidance_scale: float,
-    temperature: float,
-    upscale: float,
-    decoder_steps: int,
-    decoder_guidance_scale: float,
+    **settings: Any,
 ) -> None:
     """Make one image a PROMPT. The second prompt draws with seed + 1, and so on."""
     from uniar.cli.options import check_target, numbered, open_checkpoint, save
 
     check_target(out)
     model = open_checkpoint(checkpoint, device)
-    made = model.generate(
-        list(prompts),
-        height=height,
-        width=width,
-        seeds=[seed + i for i in range(len(prompts))],
-        guidance_scale=guidance_scale,
-        temperature=temperature,
-        upscale=upscale,
-        decoder_steps=decoder_steps,
-        decoder_guidance_scale=decoder_guidance_scale,
-    )
+    made = model.generate(list(prompts), seeds=[seed + i for i in range(len(prompts))], **settings)
     for path, result in zip(numbered(out, len(prompts)), made, strict=True):
         save(result.image, path)
         click.echo(path)
