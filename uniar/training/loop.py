@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -97,7 +97,7 @@ def run_stage(
 
 
 @contextmanager
-def computing(precision: str) -> Iterator[None]:
+def computing(precision: str, device_type: str = "cpu") -> Iterator[None]:
     """Run forward and backward in a precision, with the attention kernel that is fast there.
 
     In bfloat16 PyTorch's fused attention has a backward on the CPU that is several times slower than plain products
@@ -109,7 +109,7 @@ def computing(precision: str) -> Iterator[None]:
     reduced = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     try:
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        with torch.autocast(device_type, torch.bfloat16), sdpa_kernel(SDPBackend.MATH) if device_type == "cpu" else nullcontext():
             yield
     finally:
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(reduced)

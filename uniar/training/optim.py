@@ -17,6 +17,8 @@ from uniar.errors import ConfigError
 
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("float32", "bfloat16")
+SHARDINGS = ("none", "fsdp2")
+SCHEDULES = ("cosine", "linear", "constant")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,12 +56,42 @@ class LoopConfig:
                 raise ConfigError(f"{key}: got {getattr(self, key)!r}; expected one of {', '.join(known)}.")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig(LoopConfig):
+    """What the engine can do beyond the plain loop."""
+
+    schedule: str = "cosine"
+    """After the warm-up: `cosine` or `linear` down to `final_lr` of the peak, or `constant`."""
+    accumulate: int = 1
+    """Micro-batches of a step; `batch_size` is the global batch over all of them and all processes."""
+    keep: int = 3
+    """Saved states that stay."""
+    sharding: str = "none"
+    """`fsdp2` splits weights, gradients and optimiser over the processes; `none` copies them (DDP)."""
+    ema: float = 0.0
+    """Decay of the running average of the weights that is exported; 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        # A dataclass with slots is a new class, so the bare super() of a method would not find it.
+        LoopConfig.__post_init__(self)
+        for key, known in (("schedule", SCHEDULES), ("sharding", SHARDINGS)):
+            if getattr(self, key) not in known:
+                raise ConfigError(f"{key}: got {getattr(self, key)!r}; expected one of {', '.join(known)}.")
+        for key in ("accumulate", "keep"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key}: got {getattr(self, key)}; expected 1 or more.")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema: got {self.ema}; expected 0 (none) to below 1.")
+
+
 def learning_rate(config: LoopConfig, step: int) -> float:
-    """Linear warm-up, then cosine to `final_lr` of the peak."""
+    """Linear warm-up, then the schedule (cosine unless it says otherwise) to `final_lr` of the peak."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    progress = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+    schedule = getattr(config, "schedule", "cosine")
+    fall = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}[schedule]
+    return config.lr * (config.final_lr + (1 - config.final_lr) * fall)
 
 
 class Optimizers:
@@ -75,18 +107,23 @@ class Optimizers:
     """
 
     def __init__(self, module: nn.Module, config: LoopConfig):
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        trained = [p for p in module.parameters() if p.requires_grad]
         hidden = {id(p) for p in _hidden_matrices(module)} if config.optimizer == "muon" else set()
-        matrices = [p for p in self.parameters if p.dim() >= 2 and id(p) not in hidden]
-        plain = [p for p in self.parameters if p.dim() < 2]
+        matrices = [p for p in trained if p.dim() >= 2 and id(p) not in hidden]
+        plain = [p for p in trained if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)]
         if hidden:
             if not hasattr(torch.optim, "Muon"):
                 raise ConfigError(f"optimizer: got 'muon'; torch {torch.__version__} has none. Use torch 2.9 or newer, or 'adamw'.")
-            chosen = [p for p in self.parameters if id(p) in hidden]
+            chosen = [p for p in trained if id(p) in hidden]
             decay = {"weight_decay": config.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
             self.parts.append(torch.optim.Muon(chosen, lr=config.lr, **decay))
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What is trained; read from the optimisers, since sharding replaces parameters."""
+        return [p for part in self.parts for group in part.param_groups for p in group["params"]]
 
     def step(self, lr: float) -> None:
         """Update every parameter at that learning rate."""
@@ -131,3 +168,40 @@ def _hidden_matrices(module: nn.Module) -> Iterator[Tensor]:
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear) and part.weight.requires_grad and not name.startswith(classifiers):
             yield part.weight
+
+
+class WeightAverage:
+    """Running average of the trained weights: average = decay * average + (1 - decay) * weight.
+
+    The decay grows with the number of updates, min(decay, (1 + n) / (10 + n)), so that the first weights are soon forgotten.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay, self.updates = decay, 0
+        self._values = {n: p.detach().clone().float() for n, p in module.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the weights of this step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        for name, parameter in module.named_parameters():
+            if name in self._values:
+                self._values[name].lerp_(parameter.detach().float(), 1 - decay)
+
+    def gathered(self) -> dict[str, Tensor]:
+        """Full tensors on the CPU, with the number of updates; every process must call it."""
+        full = {n: (v.full_tensor() if hasattr(v, "full_tensor") else v).cpu() for n, v in self._values.items()}
+        return {**full, "updates": torch.tensor(self.updates)}
+
+    def load(self, values: dict[str, Tensor]) -> None:
+        """Inverse of `gathered`."""
+        self.updates = int(values["updates"])
+        for name, own in self._values.items():
+            full = values[name].to(own.device)
+            if hasattr(own, "full_tensor"):
+                from torch.distributed.tensor import distribute_tensor
+
+                full = distribute_tensor(full, own.device_mesh, own.placements).to_local()
+                own = own.to_local()
+            own.copy_(full)

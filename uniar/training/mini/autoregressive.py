@@ -19,7 +19,8 @@ from uniar.training.losses import bit_loss, text_loss
 from uniar.training.mini.build import build_processor, fresh_model
 from uniar.training.mini.data import images_of, numpy_rng, patches_of
 from uniar.training.mini.recipe import MiniRecipe
-from uniar.training.mini.sequences import Row, pack, sample_row, tokenize
+from uniar.training.mini.sequences import Row, sample_row, tokenize
+from uniar.training.sequences import pack
 
 
 class Packed(NamedTuple):

@@ -1,4 +1,4 @@
-"""World -> token sequences: generate, edit, understand, each one sequence of ids and scenes; then sequences -> packed rows.
+"""World -> token sequences: generate, edit, understand, each one sequence of ids and scenes.
 
 A sequence is what the rollout or the chat template writes, followed by what the model is to answer. Images stand as one
 placeholder a visual token; their codes follow the order of the placeholders.
@@ -80,27 +80,3 @@ def tokenize(tokenizer: Any, rows: list[Row]) -> list[Tokenized]:
             learned += [learns] * len(piece)
         out.append(Tokenized(ids, learned))
     return out
-
-
-def pack(lengths: list[int], width: int) -> list[list[int]]:
-    """Share sequences out over rows of `width` positions, first fit in decreasing length.
-
-    Args:
-        lengths: of the sequences.
-        width: positions of a row; a longer sequence gets a row of its own, which is then wider.
-
-    Returns:
-        for each row the numbers of its sequences.
-    """
-    rows: list[list[int]] = []
-    free: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda k: (-lengths[k], k)):
-        for r, left in enumerate(free):
-            if lengths[i] <= left:
-                rows[r].append(i)
-                free[r] -= lengths[i]
-                break
-        else:
-            rows.append([i])
-            free.append(width - lengths[i])
-    return rows

@@ -15,7 +15,8 @@ from uniar.generation.prompt import IMAGE_PAD
 from uniar.training.mini.autoregressive import AutoregressiveStage
 from uniar.training.mini.build import fresh_vision
 from uniar.training.mini.recipe import read_recipe
-from uniar.training.mini.sequences import Row, pack, sample_row, tokenize
+from uniar.training.mini.sequences import Row, sample_row, tokenize
+from uniar.training.sequences import pack
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 

@@ -1,0 +1,164 @@
+"""Pre-training and fine-tuning of the autoregressive model: text and images in one shared context.
+
+Text carries next-token cross-entropy, written images the per-bit cross-entropy (UniAR, AR training; bit loss weighted 10 in
+pre-training). Pre-training learns every text token, fine-tuning the answers alone. The tokenizer's bits are fixed: images come as
+codes, and of the vision stack only the mergers, which bring features to the language model, may learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uniar.attention import packed_mask
+from uniar.data.samples import Picture, TrainingSample
+from uniar.errors import ConfigError
+from uniar.seeding import derive_seed
+from uniar.training.sequences import PackedBatch, encode, flip_codes, gather_codes, owned, packed, source_weights
+from uniar.training.stage import Prepared, StepOutput
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageConfig:
+    """What the stages `pretrain` and `sft` do with their samples."""
+
+    learn_prompts: bool = False
+    """Pre-training: every text token carries the loss; fine-tuning: the answers alone."""
+    text_weight: float = 1.0
+    """Weight of the text loss (mean over text tokens)."""
+    bit_weight: float = 10.0
+    """Weight of the bit loss (mean over bits, then over visual tokens); UniAR pre-training: 10."""
+    source_weights: dict[str, float] = field(default_factory=dict)
+    """Loss weight of each source of the mix; 1 where it is not named."""
+    condition_dropout: float = 0.1
+    """Share of generation and editing prompts that are emptied, for guidance."""
+    input_flip_rate: float = 0.0
+    """Largest share of flipped bits in the codes that the model reads."""
+    packed_length: int = 4096
+    """Positions of a packed row."""
+    vision: str = "mergers"
+    """Parts of the vision stack that learn: `mergers` or `none`. The bits stay as they are."""
+
+    def __post_init__(self) -> None:
+        if self.vision not in ("mergers", "none"):
+            raise ConfigError(f"vision: got {self.vision!r}; expected mergers or none.")
+        if not 0 <= self.condition_dropout < 1:
+            raise ConfigError(f"condition_dropout: got {self.condition_dropout}; expected 0 to below 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageBatch:
+    """A micro-batch of packed rows on its device."""
+
+    packed: PackedBatch
+    codes: Tensor
+    """uint8 (N, L, G, D): what is to be written."""
+    read: Tensor
+    """uint8 (N, L, G, D): what the model reads, some bits flipped."""
+    text_weights: Tensor
+    """float32 (text tokens,)."""
+    bit_weights: Tensor
+    """float32 (written visual tokens,)."""
+
+
+class LanguageStage(nn.Module):
+    """See `training.stage.Stage`.
+
+    Args:
+        model: the whole AR model; which parts learn is set here.
+        tokenizer: its text tokenizer.
+        draw: global sample number -> sample (from a mix, or from the synthetic world).
+        encode_pictures: pictures without codes -> codes; default: the model's own vision stack reads their pixels, which must
+            then be what its processor would make of them.
+        config: see `LanguageConfig`.
+        seed: of the run.
+        name: of the stage.
+    """
+
+    classifiers = ("model.lm_head", "model.output_layer_vistok")
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        tokenizer: Any,
+        draw: Callable[[int], TrainingSample],
+        encode_pictures: Callable[[Sequence[Picture]], Sequence[Tensor]],
+        config: LanguageConfig,
+        seed: int,
+        name: str = "sft",
+    ):
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.config = config
+        self.loss_weights: Mapping[str, float] = {"text": config.text_weight, "bit": config.bit_weight}
+        self._seed, self._draw, self._encode_pictures, self._tokenizer = seed, draw, encode_pictures, tokenizer
+        for key, parameter in model.visual.named_parameters():
+            parameter.requires_grad_(config.vision == "mergers" and "merger" in key)
+
+    def repeated_blocks(self) -> list[nn.Module]:
+        """Layers worth compiling."""
+        return [*self.model.model.language_model.layers, *self.model.visual_decoder]
+
+    def prepare(self, step: int, numbers: Sequence[int]) -> Prepared:
+        """Samples -> packed rows and codes."""
+        c, m = self.config, self.model.config
+        seed = derive_seed(self._seed, self.name, step)
+        encoded = encode(
+            self._tokenizer,
+            [self._draw(n) for n in numbers],
+            dropout=c.condition_dropout,
+            seed=seed,
+            learn_prompts=c.learn_prompts,
+        )
+        batch = packed(
+            encoded,
+            width=c.packed_length,
+            image_token_id=m.image_token_id,
+            pad_token_id=self._tokenizer.pad_token_id or 0,
+            merge=m.vision_config.spatial_merge_size,
+        )
+        v = m.vision_config
+        if any(e.pictures for e in encoded):
+            codes = gather_codes(batch, self._encode_pictures)
+        else:
+            codes = torch.zeros(0, v.num_levels, v.group_size, v.bsq_dim, dtype=torch.uint8)
+        text, bits = source_weights(batch, c.source_weights)
+        read = flip_codes(batch, codes, rate=c.input_flip_rate, seed=seed)
+        data = LanguageBatch(packed=batch, codes=codes, read=read, text_weights=text, bit_weights=bits)
+        return Prepared(data, {"text": float(text.sum()), "bit": float(bits.sum())})
+
+    def forward(self, data: LanguageBatch) -> StepOutput:
+        """Packed rows -> sums of the two losses."""
+        model, batch = self.model, data.packed
+        device = model.lm_head.weight.device
+        ids, positions, targets, written, segments = (
+            t.to(device) for t in (batch.ids, batch.positions, batch.targets, batch.written, batch.segments)
+        )
+        mask = packed_mask(segments)
+        states = model.states(position_ids=positions, input_ids=ids, visual=model.visual.embed(data.read.to(device)), mask=mask)
+        wanted = targets != -100
+        text = F.cross_entropy(model.text_logits(states[wanted]).float(), targets[wanted], reduction="none")
+        # Sharded parameters must be used by every process in every step, so the head runs over one row at least.
+        rows = slice(max(batch.writers, 1))
+        hidden = model.bit_hidden(states[rows], position_ids=positions[:, rows], mask=mask[rows])
+        logits = model.classify(hidden[written[rows].roll(-1, 1)])
+        truth = data.codes.to(device)[written[ids == model.config.image_token_id]]
+        margin = (logits[..., 1] - logits[..., 0]).float()
+        bits = F.binary_cross_entropy_with_logits(margin, truth.float(), reduction="none").flatten(1).mean(1)
+        sums = {"text": (text * data.text_weights.to(device)).sum(), "bit": (bits * data.bit_weights.to(device)).sum()}
+        with torch.no_grad():
+            logged = {"bit_accuracy": (float(((margin > 0) == truth.bool()).sum()), float(truth.numel()))}
+            text, bits = text.detach().cpu(), bits.detach().cpu()
+            names = [e.sample.source for e in batch.sequences]
+            for source in sorted(set(names)):
+                of_text, of_bits = owned(batch, torch.tensor([name == source for name in names]))
+                logged[f"text[{source}]"] = (float(text[of_text].sum()), float(of_text.sum()))
+                logged[f"bit[{source}]"] = (float(bits[of_bits].sum()), float(of_bits.sum()))
+        return StepOutput(sums, logged)

@@ -1,0 +1,55 @@
+"""Pictures -> codes by a tokenizer, through the checkpoint's own image processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uniar.data.samples import Picture
+from uniar.errors import InputError
+
+
+class PictureEncoder:
+    """Makes codes of pictures that have none.
+
+    Args:
+        visual: the vision stack (`UniARVisionModel`).
+        image_processor: of the same checkpoint.
+        exact: one image after another, so that a picture's codes do not depend on its neighbours to the last bit; default: on
+            the CPU.
+    """
+
+    def __init__(self, visual: Any, image_processor: Any, *, exact: bool | None = None):
+        self._visual, self._processor, self._exact = visual, image_processor, exact
+
+    def __call__(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Codes of each picture: uint8 (rows * columns, L, G, D) on the CPU.
+
+        Raises:
+            InputError: the processor would bring a picture to another size than its rows and columns say.
+        """
+        c = self._visual.config
+        inputs = self._processor(images=[p.image for p in pictures], return_tensors="pt")
+        grids = inputs["image_grid_thw"]
+        for picture, grid in zip(pictures, grids.tolist(), strict=True):
+            wanted = [1, picture.rows * c.spatial_merge_size, picture.columns * c.spatial_merge_size]
+            if grid != wanted:
+                raise InputError(
+                    f"picture: got {picture.image.width} x {picture.image.height} pixels, which the processor makes {grid} patches; "
+                    f"expected {wanted}. Resize it first (uniar.data.sizing)."
+                )
+        exact = self._visual.device.type == "cpu" if self._exact is None else self._exact
+        values = inputs["pixel_values"]
+        sizes = grids.prod(-1).tolist()
+        if exact:
+            parts = [self._encode(v, g[None]) for v, g in zip(values.split(sizes), grids, strict=True)]
+        else:
+            parts = list(self._encode(values, grids).split([n // c.group_size for n in sizes]))
+        return parts
+
+    def _encode(self, values: Tensor, grids: Tensor) -> Tensor:
+        with torch.autocast(self._visual.device.type, enabled=False):
+            return self._visual.encode(values.to(self._visual.device), grids).cpu()
