@@ -23,7 +23,7 @@ from PIL import Image
 from evals.perception.shapes import ShapesDetector
 from uniar.data.shapes import SHAPES, Scene, render, sample_edit, sample_question, sample_scene
 
-SETTINGS = {"height": 64, "width": 64, "guidance_scale": 2.0, "temperature": 0.1, "decoder_steps": 8, "decoder_guidance_scale": 1.0}
+SETTINGS = {"height": 64, "width": 64, "guidance_scale": 2.0, "temperature": 0.1, "decoder_steps": 8, "decoder_guidance_scale": 2.0}
 
 
 def wilson(good: int, n: int) -> tuple[float, float, float]:
@@ -55,7 +55,7 @@ def reconstruction(model: Any, rng: np.random.Generator, n: int, split: str) -> 
 
     detector, scenes = ShapesDetector(), [sample_scene(rng, split=split) for _ in range(n)]
     codes = torch.stack([c for c, _ in model.encode([Image.fromarray(render(s)) for s in scenes])])
-    images = model.decode(codes, height=64, width=64, seeds=list(range(n)), decoder_steps=8, decoder_guidance_scale=1.0)
+    images = model.decode(codes, height=64, width=64, seeds=list(range(n)), decoder_steps=8, decoder_guidance_scale=2.0)
     seen = [read(detector, image, slots=False) for image in images]
     wanted = [truth(s, slots=False) for s in scenes]
     shifted = wanted[1:] + wanted[:1]
