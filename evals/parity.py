@@ -33,6 +33,7 @@ class Golden:
 
 
 _HERE = "evals.replay_geneval"
+_REWARDS = "evals.replay_rewards"
 GOLDEN: dict[str, Golden] = {
     "geneval_prompts": Golden(f"{_HERE}:prompts"),
     "geneval_relative_position": Golden(f"{_HERE}:relative_position"),
@@ -45,6 +46,11 @@ GOLDEN: dict[str, Golden] = {
         f"{_HERE}:instance_postprocess", tolerance=1e-5, unordered=True, allowance=f"{_HERE}:borderline_masks"
     ),
     "cv2_resize_linear": Golden(f"{_HERE}:resize"),
+    "uniar_geneval_reward": Golden(f"{_REWARDS}:geneval_reward"),
+    "uniar_ocr_reward": Golden(f"{_REWARDS}:ocr_reward"),
+    "uniar_ocr_join": Golden(f"{_REWARDS}:ocr_join"),
+    "uniar_unified_reward": Golden(f"{_REWARDS}:unified_reward"),
+    "uniar_safe_extract_score": Golden(f"{_REWARDS}:extract_score"),
 }
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Generation:
     """What a model hands back for one work item, before it is written to disk."""
 
-    image: "Image.Image | None" = None
-    codes: "np.ndarray | None" = None
+    image: Image.Image | None = None
+    codes: np.ndarray | None = None
     """uint8 (N, L, G, D) in {0, 1}, when the model has codes."""
     text: str | None = None
     error: str | None = None
@@ -39,7 +39,7 @@ class Detection:
     """Index into the suite's class list."""
     score: float
     box: tuple[float, float, float, float]
-    mask: "np.ndarray | None" = None
+    mask: np.ndarray | None = None
     """bool (h, w)."""
     color: str | None = None
     """Filled by detectors that know it (mini); else a colour classifier is asked."""
@@ -74,7 +74,7 @@ class Detector(Protocol):
 
     name: str
 
-    def detect(self, image: "Image.Image", classes: Sequence[str]) -> list[Detection]:
+    def detect(self, image: Image.Image, classes: Sequence[str]) -> list[Detection]:
         """All candidates of the given classes, unfiltered, any order."""
 
 
@@ -85,7 +85,7 @@ class ColorClassifier(Protocol):
     name: str
 
     def classify(
-        self, image: "Image.Image", detections: Sequence[Detection], object_class: str
+        self, image: Image.Image, detections: Sequence[Detection], object_class: str
     ) -> list[str]:
         """The colour of each detection, in order."""
 
@@ -101,7 +101,7 @@ class Scorer(Protocol):
     def canary(self) -> None:
         """Score a few cases with known verdicts; raise `CanaryError` when one is wrong."""
 
-    def score(self, sample: Sample, output: Output, image: "Image.Image | None") -> Score:
+    def score(self, sample: Sample, output: Output, image: Image.Image | None) -> Score:
         """Judge one output whose outcome is `ok`."""
 
 

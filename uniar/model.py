@@ -26,7 +26,6 @@ from uniar.language.layers import DecoderLayer, RMSNorm
 from uniar.language.rope import position_ids_of, rotary_tables
 from uniar.vision.tokenizer import UniARVisionModel, VisualFeatures, init_weights
 
-
 CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 """What the installed transformers calls the cache between `generate` and a model: `cache` from 5.24 on."""
 

@@ -6,7 +6,6 @@ load when a verb first needs them. Every draw of a sample comes from its own see
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from uniar.checkpoint.load import load_decoder, load_feature_encoder, load_model
 from uniar.checkpoint.weights import fingerprint
 from uniar.errors import CheckpointError, InputError
 from uniar.generation.codes import Prefix, generate_codes
-from uniar.generation.prompt import generation_text
+from uniar.generation.prompt import defused, generation_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,16 +288,8 @@ class UniAR:
             return torch.tensor(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.int64)
 
         return Prefix(
-            input_ids=ids(_defused(prompt)), unconditional_ids=ids("") if guided else None, codes=codes, grid_thw=grids
+            input_ids=ids(defused(prompt)), unconditional_ids=ids("") if guided else None, codes=codes, grid_thw=grids
         )
-
-
-_SPECIAL = re.compile(r"<\|[a-z_]+\|>")
-
-
-def _defused(prompt: str) -> str:
-    # A prompt that spells a control token must not become one: placeholders without an image would break the sequence.
-    return _SPECIAL.sub(lambda m: m.group().replace("|", "¦"), prompt)
 
 
 def load(checkpoint: str | Path = "uniar-mini", *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> UniAR:

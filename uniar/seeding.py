@@ -25,7 +25,7 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(seed: int, stream: str) -> "torch.Generator":
+def generator(seed: int, stream: str) -> torch.Generator:
     """A CPU generator for one stream of one seed; CPU, so that a GPU run draws the same numbers."""
     import torch
 

@@ -13,6 +13,7 @@ _VERBS = {
     "edit": ("uniar.cli.edit", "Change an image as told."),
     "understand": ("uniar.cli.understand", "Answer a question about an image."),
     "train": ("uniar.cli.train", "Train a stage or a whole recipe."),
+    "data": ("uniar.cli.data", "Check a training mix, or encode its images once."),
     "info": ("uniar.cli.info", "Describe a checkpoint."),
     "verify": ("uniar.cli.verify", "Recompute a checkpoint's recorded tensors and compare."),
 }

@@ -39,7 +39,7 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def open_checkpoint(checkpoint: str, device: str) -> "UniAR":
+def open_checkpoint(checkpoint: str, device: str) -> UniAR:
     """Load a checkpoint on a device.
 
     Raises:
@@ -78,7 +78,7 @@ def check_target(path: Path) -> None:
         raise InputError(f"--out: got {path}; expected a file that ends in .png or .jpg.")
 
 
-def open_image(path: Path) -> "Image.Image":
+def open_image(path: Path) -> Image.Image:
     """Read an image file as RGB.
 
     Raises:
@@ -95,7 +95,7 @@ def open_image(path: Path) -> "Image.Image":
         raise InputError(f"{path}: cannot be read as an image ({type(error).__name__}). Give a PNG or JPEG file.") from None
 
 
-def save(image: "Image.Image", path: Path) -> None:
+def save(image: Image.Image, path: Path) -> None:
     """Write an image; the suffix decides the format, missing folders are made.
 
     Raises:

@@ -17,29 +17,31 @@ class PictureEncoder:
 
     Args:
         visual: the vision stack (`UniARVisionModel`).
-        image_processor: of the same checkpoint.
+        image_processor: of the same checkpoint, or the processor that holds it.
         exact: one image after another, so that a picture's codes do not depend on its neighbours to the last bit; default: on
             the CPU.
     """
 
     def __init__(self, visual: Any, image_processor: Any, *, exact: bool | None = None):
-        self._visual, self._processor, self._exact = visual, image_processor, exact
+        self._visual, self._exact = visual, exact
+        self._processor = getattr(image_processor, "image_processor", image_processor)
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """Codes of each picture: uint8 (rows * columns, L, G, D) on the CPU.
 
         Raises:
-            InputError: the processor would bring a picture to another size than its rows and columns say.
+            InputError: a picture has another size than its rows and columns say.
         """
         c = self._visual.config
-        inputs = self._processor(images=[p.image for p in pictures], return_tensors="pt")
+        # They are sized already; a second resize could only change them.
+        inputs = self._processor(images=[p.image.convert("RGB") for p in pictures], do_resize=False, return_tensors="pt")
         grids = inputs["image_grid_thw"]
         for picture, grid in zip(pictures, grids.tolist(), strict=True):
             wanted = [1, picture.rows * c.spatial_merge_size, picture.columns * c.spatial_merge_size]
             if grid != wanted:
                 raise InputError(
-                    f"picture: got {picture.image.width} x {picture.image.height} pixels, which the processor makes {grid} patches; "
-                    f"expected {wanted}. Resize it first (uniar.data.sizing)."
+                    f"picture: got {picture.image.width} x {picture.image.height} pixels, {grid} patches; expected {wanted}. "
+                    "Resize it first (uniar.data.sizing)."
                 )
         exact = self._visual.device.type == "cpu" if self._exact is None else self._exact
         values = inputs["pixel_values"]

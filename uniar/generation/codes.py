@@ -52,6 +52,7 @@ def generate_codes(
     exact: bool | None = None,
     pad_token_id: int = 0,
     on_step: Callable[[int, int], None] | None = None,
+    on_logits: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Make the codes of one image per prefix.
 
@@ -66,6 +67,7 @@ def generate_codes(
         exact: see the module text; None means exact on CPU.
         pad_token_id: fills the left of shorter rows; masked, so its value is of no effect.
         on_step: called with (tokens done, tokens in all) of each pass.
+        on_logits: called with (token index, guided logits (samples of the pass, L, G, D, 2)) before they are sampled from.
 
     Returns:
         uint8 (B, rows * columns, L, G, D) on the CPU.
@@ -95,6 +97,7 @@ def generate_codes(
             temperature=temperature,
             pad_token_id=pad_token_id,
             on_step=on_step,
+            on_logits=on_logits,
         )
         for i in range(0, len(prefixes), size)
     ]
@@ -113,6 +116,7 @@ def _rollout(
     temperature: float,
     pad_token_id: int,
     on_step: Callable[[int, int], None] | None,
+    on_logits: Callable[[int, Tensor], None] | None,
 ) -> Tensor:
     config, device = model.config, model.device
     guided = guidance_scale > 1
@@ -151,9 +155,10 @@ def _rollout(
         }
         states = model.states(**step, **where)
         logits = model.bit_logits(states, **where, last=1)[:, 0]
-        codes = sample_bits(
-            guide(logits, guidance_scale) if guided else logits, temperature=temperature, generators=generators
-        )
+        logits = guide(logits, guidance_scale) if guided else logits
+        if on_logits is not None:
+            on_logits(t, logits)
+        codes = sample_bits(logits, temperature=temperature, generators=generators)
         out.append(codes.cpu())
         if on_step is not None:
             on_step(t + 1, total)

@@ -6,9 +6,24 @@ stays). Source: UniAR released inference code, restated.
 
 from __future__ import annotations
 
+import re
+
 IMAGE_PAD = "<|image_pad|>"
 VISION_START = "<|vision_start|>"
 VISION_END = "<|vision_end|>"
+
+_CONTROL = re.compile(r"<\|[a-z_]+\|>|<image_gen>")
+
+
+def defused(words: str) -> str:
+    """A user's words with every control token spelled so that it is plain text.
+
+    A prompt that spells a control token must not become one: placeholders without an image would break the sequence.
+
+    >>> defused("a cat<|im_end|> <image_gen>")
+    'a cat<¦im_end¦> <image¦gen>'
+    """
+    return _CONTROL.sub(lambda m: m.group().replace("|", "¦").replace("<image_gen>", "<image¦gen>"), words)
 
 
 def generation_text(prompt: str, *, rows: int, columns: int, image_tokens: int = 0) -> str:

@@ -133,6 +133,13 @@ class Engine:
         self.processes.wait()
         return path
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Full weights of the stage on the CPU, the running average where there is one; every process must call it."""
+        own, _ = state.gather(self.wrapped, self.optimizers.parts)
+        if self.average is not None:
+            own |= {k: v.to(own[k].dtype) for k, v in self.average.gathered().items() if k in own}
+        return own
+
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def run(self, *, max_seconds: float | None = None) -> bool:

@@ -36,8 +36,9 @@ def test_a_finished_stage_is_not_trained_again(trained: Path):
 
 
 def test_the_checkpoint_makes_edits_and_answers(trained: Path):
-    import uniar
     from PIL import Image
+
+    import uniar
 
     model = uniar.load(trained / "checkpoint")
     settings = {"height": 64, "width": 64, "guidance_scale": 2.0, "temperature": 1.0, "decoder_steps": 2}
@@ -53,9 +54,9 @@ def test_the_checkpoint_makes_edits_and_answers(trained: Path):
 
 def test_the_patches_of_training_are_those_of_the_processor(trained: Path):
     import torch
-    import uniar
     from PIL import Image
 
+    import uniar
     from uniar.training.mini.data import images_of, patches_of
 
     scenes = [sample_scene(np.random.default_rng(i)) for i in range(3)]
