@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from uniar.data.faults import FAULTS, FaultPolicy, Faults, RecordError, broken, reason
-from uniar.data.mix import Dataset, Mix
+from uniar.data.mix import Mix
+from uniar.data.mix_file import Dataset
 from uniar.data.samples import Text, TrainingSample
 from uniar.data.sizing import Sizing
 from uniar.errors import ConfigError, InputError, TrainingError

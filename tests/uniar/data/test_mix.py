@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 
 from uniar.data.faults import RecordError
-from uniar.data.mix import BLOCK, Dataset, Draw, Mix, Selection, ShapesWorld, numbers, read_mix, shuffled
+from uniar.data.mix import BLOCK, Draw, Mix, Selection, numbers, shuffled
+from uniar.data.mix_file import Dataset, read_mix
+from uniar.data.world import ShapesWorld
 from uniar.data.samples import Picture, Text, TrainingSample
 from uniar.data.sizing import Sizing
 from uniar.errors import ConfigError, InputError
