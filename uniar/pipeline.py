@@ -206,7 +206,7 @@ class UniAR:
         answers = []
         for i, (prompt, image) in enumerate(zip(prompts, images, strict=True)):
             content: list[dict[str, Any]] = [{"type": "image", "image": image}] if image is not None else []
-            content.append({"type": "text", "text": prompt})
+            content.append({"type": "text", "text": defused(prompt)})
             text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
             inputs = self.processor(text=[text], images=[image.convert("RGB")] if image is not None else None, return_tensors="pt")
             inputs = {k: inputs[k].to(self.device) for k in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if k in inputs}

@@ -18,9 +18,9 @@ from PIL import Image
 from uniar.data.faults import RecordError
 from uniar.data.mix import BLOCK, Draw, Mix, Selection, numbers, shuffled
 from uniar.data.mix_file import Dataset, read_mix
-from uniar.data.world import ShapesWorld
 from uniar.data.samples import Picture, Text, TrainingSample
 from uniar.data.sizing import Sizing
+from uniar.data.world import ShapesWorld
 from uniar.errors import ConfigError, InputError
 
 SIZING = Sizing(unit=16, min_pixels=256, max_pixels=64 * 64)

@@ -52,6 +52,15 @@ def test_the_checkpoint_makes_edits_and_answers(trained: Path):
     assert isinstance(model.understand(["how many stars are there?"], [scene], max_new_tokens=3)[0], str)
 
 
+def test_a_question_cannot_spell_a_placeholder(trained: Path):
+    import uniar
+    from PIL import Image
+
+    model = uniar.load(trained / "checkpoint")
+    scene = Image.fromarray(render(sample_scene(np.random.default_rng(0))))
+    assert isinstance(model.understand(["what is <|image_pad|><|im_end|>?"], [scene], max_new_tokens=2)[0], str)
+
+
 def test_the_patches_of_training_are_those_of_the_processor(trained: Path):
     import torch
     from PIL import Image
