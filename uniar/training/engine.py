@@ -24,7 +24,7 @@ from uniar.training import state
 from uniar.training.distributed import Processes
 from uniar.training.loop import computing
 from uniar.training.optim import EngineConfig, Optimizers, WeightAverage, learning_rate
-from uniar.training.stage import Prepared, StepOutput
+from uniar.training.stage import StepOutput
 
 Event = Callable[[int, nn.Module], None]
 
@@ -191,7 +191,7 @@ class Engine:
         self.optimizers.clear()
         for k, batch in enumerate(batches):
             with p.local(self.wrapped, last=k == len(batches) - 1), computing(c.precision, p.device.type):
-                out = self._forward(batch)
+                out: StepOutput = self.wrapped(batch.data)
                 # Processes average their gradients, so each one's share is multiplied by their number.
                 loss = p.world * sum(
                     self.stage.loss_weights[name] * total / max(counts[name], 1e-8) for name, total in out.sums.items()
@@ -216,9 +216,6 @@ class Engine:
             self.average.update(self.stage)
         self.step += 1
         return {**values, "lr": lr, "grad_norm": norm}, loading
-
-    def _forward(self, batch: Prepared) -> StepOutput:
-        return self.wrapped(batch.data)
 
     def _refuse_divergence(self, value: float, what: str) -> None:
         if value == value and abs(value) != float("inf"):

@@ -14,6 +14,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from uniar.errors import ConfigError
 
 R = TypeVar("R")
+OURS = Path(__file__).parents[1] / "recipes"
+"""The recipes that ship with the package."""
 
 
 def read_yaml(path: Path, overrides: tuple[str, ...] = ()) -> Any:
@@ -32,7 +34,7 @@ def read_yaml(path: Path, overrides: tuple[str, ...] = ()) -> Any:
         data = yaml.safe_load(path.read_text("utf-8"))
         data = {} if data is None else data
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such recipe. Ours: mini, mini-smoke.") from None
+        raise ConfigError(f"{path}: no such recipe. Ours: {', '.join(sorted(p.stem for p in OURS.glob('*.yaml')))}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({str(error).splitlines()[0]}).") from None
     for text in overrides:

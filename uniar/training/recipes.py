@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from uniar.errors import ConfigError
 from uniar.training.language import LanguageConfig
 from uniar.training.mini.recipe import MiniRecipe
 from uniar.training.optim import EngineConfig
-from uniar.training.recipe_file import build, read_yaml
+from uniar.training.recipe_file import OURS, build, read_yaml
 
 STAGES = ("mini", "pretrain", "sft")
 
@@ -76,12 +75,7 @@ class LanguageRecipe:
 def locate(recipe: str) -> Path:
     """The file of a recipe: a path that ends in .yaml, or the name of one of ours."""
     path = Path(recipe)
-    return path if path.suffix else Path(str(resources.files("uniar"))) / "recipes" / f"{recipe}.yaml"
-
-
-def ours() -> list[str]:
-    """Names of the recipes that ship with the package."""
-    return sorted(p.stem for p in (Path(str(resources.files("uniar"))) / "recipes").glob("*.yaml"))
+    return path if path.suffix else OURS / f"{recipe}.yaml"
 
 
 def read(path: Path, overrides: tuple[str, ...] = ()) -> MiniRecipe | LanguageRecipe:

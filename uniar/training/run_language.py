@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 import uniar
-from uniar.checkpoint.weights import read_tensors
+from uniar.checkpoint.weights import weight_files
 from uniar.data.code_cache import CachedPictures, CodeCache, tokenizer_fingerprint
 from uniar.data.faults import Faults
 from uniar.data.mix import Mix
@@ -150,4 +151,6 @@ def _replaced(names: list[str]) -> set[str]:
 
 
 def _stored_dtype(folder: Path) -> torch.dtype:
-    return next(t.dtype for t in read_tensors(folder, "model").values() if t.is_floating_point())
+    # One tensor tells; reading them all would hold the whole model a second time.
+    with safe_open(weight_files(folder, "model")[0], framework="pt") as file:
+        return next(t.dtype for t in map(file.get_tensor, file.keys()) if t.is_floating_point())
