@@ -26,12 +26,12 @@ def main(steps: int, threads: int | None) -> None:
     from uniar.training.loop import computing
     from uniar.training.mini.autoregressive import AutoregressiveStage
     from uniar.training.mini.build import fresh_vision
-    from uniar.training.mini.recipe import read_recipe
     from uniar.training.optim import Optimizers
+    from uniar.training.recipes import read
 
     if threads:
         torch.set_num_threads(threads)
-    recipe = read_recipe(Path(str(resources.files("uniar"))) / "recipes" / "mini.yaml")
+    recipe = read(Path(str(resources.files("uniar"))) / "recipes" / "mini.yaml")
     sides = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, precision, compiled in (("float32", "float32", False), ("bfloat16", "bfloat16", False), ("compiled", "bfloat16", True)):

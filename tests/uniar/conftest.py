@@ -54,27 +54,27 @@ def uniar_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Callable[..., Any]:
-    """Build a small model with random weights; keywords go to the vision part (`vision`) or the whole config."""
+    """`build_tiny_model`."""
+    return build_tiny_model
+
+
+def build_tiny_model(*, vision: dict[str, Any] | None = None, seed: int = 0, **config: Any) -> Any:
+    """A small model with random weights; keywords go to the vision part (`vision`) or the whole config."""
     import torch
 
     from uniar import UniARConfig, UniARForConditionalGeneration
 
-    def build(*, vision: dict[str, Any] | None = None, seed: int = 0, **config: Any) -> Any:
-        sizes = {"depth": 4, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "patch_size": 4}
-        sizes |= {"out_hidden_size": 32, "num_position_embeddings": 16, "deepstack_visual_indexes": [1], "bsq_dim": 7}
-        # Wide weights: with the usual 0.02 the logits are so close that rounding could decide a bit.
-        sizes |= {"bsq_hidden_dim": 24, "initializer_range": 0.3}
-        text = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "head_dim": 8}
-        text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "rope_theta": 1e4}
-        text |= {"rope_scaling": {"rope_type": "default", "mrope_interleaved": True, "mrope_section": [2, 1, 1]}}
-        text |= {"initializer_range": 0.3, "bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
-        settings = {"visual_transformer_decoder_depth": 1, "image_token_id": 60, "video_token_id": 61}
-        settings |= {"vision_start_token_id": 62, "vision_end_token_id": 63} | config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            made = UniARForConditionalGeneration(
-                UniARConfig(text_config=text, vision_config=sizes | (vision or {}), **settings)
-            )
-        return made.eval()
-
-    return build
+    sizes = {"depth": 4, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "patch_size": 4}
+    sizes |= {"out_hidden_size": 32, "num_position_embeddings": 16, "deepstack_visual_indexes": [1], "bsq_dim": 7}
+    # Wide weights: with the usual 0.02 the logits are so close that rounding could decide a bit.
+    sizes |= {"bsq_hidden_dim": 24, "initializer_range": 0.3}
+    text = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "head_dim": 8}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "rope_theta": 1e4}
+    text |= {"rope_scaling": {"rope_type": "default", "mrope_interleaved": True, "mrope_section": [2, 1, 1]}}
+    text |= {"initializer_range": 0.3, "bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
+    settings = {"visual_transformer_decoder_depth": 1, "image_token_id": 60, "video_token_id": 61}
+    settings |= {"vision_start_token_id": 62, "vision_end_token_id": 63} | config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = UniARForConditionalGeneration(UniARConfig(text_config=text, vision_config=sizes | (vision or {}), **settings))
+    return made.eval()

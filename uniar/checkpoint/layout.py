@@ -1,9 +1,9 @@
 """Which file lies where in a checkpoint, and how a name becomes a folder.
 
-    config.json, model*.safetensors, tokenizer and processor files     the AR model
-    bsq_encoder/                                                        the tokenizer alone
-    sd3_transformer/                                                    the DiT
-    sd3_pipeline/{vae,scheduler,…}, sd3_pipeline/prompt_embeds.safetensors
+config.json, model*.safetensors, tokenizer and processor files     the AR model
+bsq_encoder/                                                        the tokenizer alone
+sd3_transformer/                                                    the DiT
+sd3_pipeline/{vae,scheduler,…}, sd3_pipeline/prompt_embeds.safetensors
 """
 
 from __future__ import annotations
@@ -32,11 +32,25 @@ def resolve(checkpoint: str | Path) -> Path:
         if (folder / "config.json").is_file():
             return folder
         raise CheckpointError(f"{checkpoint}: the bundled checkpoint is missing from this installation. Reinstall the package.")
-    if path.exists() or str(checkpoint).count("/") != 1 or str(checkpoint).startswith((".", "/", "~")):
+    if not is_hub_id(checkpoint):
         raise CheckpointError(
             f"{checkpoint}: no such checkpoint folder. Give a folder in the released layout, a hub id, or one of: {', '.join(BUNDLED)}."
         )
     return _from_hub(str(checkpoint))
+
+
+def is_hub_id(checkpoint: str | Path) -> bool:
+    """Whether a name can only be one of the hub's: `owner/name`, and nothing here is called so."""
+    name = str(checkpoint)
+    return not Path(checkpoint).exists() and name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
+def cached_hub_folder(repo: str) -> Path | None:
+    """Folder of a hub id in the local cache, or None; nothing is fetched."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _from_hub(repo: str) -> Path:

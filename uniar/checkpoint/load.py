@@ -71,7 +71,7 @@ def load_decoder(folder: Path, *, device: str | torch.device = "cpu", dtype: tor
     from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 
     where, pipeline = folder / "sd3_transformer", folder / "sd3_pipeline"
-    transformer = FeatureConditionedSD3(**_known(FeatureConditionedSD3, read_json(where / "config.json"), where))
+    transformer = build_transformer(read_json(where / "config.json"), where)
     load_strict(transformer, read_tensors(where, "diffusion_pytorch_model"), where=str(where), dtype=dtype)
     vae_config = read_json(pipeline / "vae" / "config.json")
     vae = AutoencoderKL.from_config(vae_config)
@@ -79,6 +79,19 @@ def load_decoder(folder: Path, *, device: str | torch.device = "cpu", dtype: tor
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(read_json(pipeline / "scheduler" / "scheduler_config.json"))
     prompt = _prompt_embeds(pipeline)
     return PixelDecoder(transformer, vae, scheduler, prompt).to(device).eval()
+
+
+def build_transformer(config: dict[str, Any], where: Path) -> FeatureConditionedSD3:
+    """The pixel decoder's transformer of a configuration, with fresh weights.
+
+    Args:
+        config: of `sd3_transformer/config.json`.
+        where: folder of that file, for the message.
+
+    Raises:
+        CheckpointError: a key that it does not know.
+    """
+    return FeatureConditionedSD3(**_known(FeatureConditionedSD3, config, where))
 
 
 def _known(cls: Any, config: dict[str, Any], where: Path) -> dict[str, Any]:

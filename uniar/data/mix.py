@@ -102,9 +102,9 @@ class Mix:
 
     def __init__(self, datasets: Sequence[Dataset], sources: Mapping[str, Records | ShapesWorld], *, seed: int):
         self._seed, self._names = seed, [d.name for d in datasets]
-        self._sources = [s if isinstance(s := sources[d.name], ShapesWorld) else Selection(d, s) for d in datasets]
+        self._sources = [sources[d.name] if d.kind == "shapes" else Selection(d, sources[d.name]) for d in datasets]
         # An endless source without a weight is alone, so any size will do.
-        sizes = [d.weight or (1 if isinstance(s, ShapesWorld) else len(s)) for d, s in zip(datasets, self._sources, strict=True)]
+        sizes = [d.weight or (len(s) if isinstance(s, Selection) else 1) for d, s in zip(datasets, self._sources, strict=True)]
         self._quotas = _apportioned(sizes)
         for d, quota in zip(datasets, self._quotas, strict=True):
             if not quota:
@@ -148,14 +148,14 @@ class Mix:
             RecordError: its record is broken.
         """
         source, index = self._at(number)
-        return (source if isinstance(source, ShapesWorld) else source.records).sample(index)
+        return (source.records if isinstance(source, Selection) else source).sample(index)
 
     def _at(self, number: int) -> tuple[Selection | ShapesWorld, int]:
         block, slot = divmod(number, BLOCK)
         order, ranks = _block(self._quotas, self._seed, block)
         s = int(order[slot])
         source = self._sources[s]
-        if isinstance(source, ShapesWorld):
+        if not isinstance(source, Selection):
             return source, number
         turn, place = divmod(block * self._quotas[s] + int(ranks[slot]), len(source))
         return source, source.index(shuffled(place, len(source), derive_seed(self._seed, "pass", source.name, turn)))

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from uniar.data.faults import reason
+from uniar.data.shapes.questions import KINDS
 from uniar.errors import ConfigError
 
 SPLITS = ("train", "held_out", "all")
@@ -28,7 +29,7 @@ SEQUENCES = ("generate", "edit", "understand", "interleaved")
 _KEYS = {
     "jsonl": ("name", "kind", "path", "json_path", "root", "sampled_ratio", "weight"),
     "shards": ("name", "kind", "path", "sampled_ratio", "weight"),
-    "shapes": ("name", "kind", "weight", "split", "sequences", "canvas", "turns"),
+    "shapes": ("name", "kind", "weight", "split", "sequences", "canvas", "turns", "questions"),
 }
 _MAX_VALUES = 50_000
 
@@ -57,11 +58,13 @@ class Dataset:
     """Side of the synthetic images, pixels; a multiple of 64."""
     turns: int = 1
     """Questions about one synthetic image."""
+    questions: dict[str, float] = field(default_factory=dict)
+    """Shares of the kinds of questions (`uniar.data.shapes.questions.KINDS`); default: equal ones."""
     where: str = "mix: datasets"
     """`file:line: datasets[i]`, for messages."""
 
     def __post_init__(self) -> None:
-        ratio, shares = self.sampled_ratio, self.sequences
+        ratio, shares, asked = self.sampled_ratio, self.sequences, self.questions
         checks = (
             ("name", re.fullmatch(r"[\w.-]+", self.name), "letters, digits and . _ -"),
             ("kind", self.kind in _KEYS, f"one of {', '.join(_KEYS)}"),
@@ -71,12 +74,18 @@ class Dataset:
             ("split", self.split in SPLITS, f"one of {', '.join(SPLITS)}"),
             ("canvas", self.canvas > 0 and self.canvas % 64 == 0, "a multiple of 64"),
             ("turns", self.turns > 0, "1 or more"),
+            ("questions", set(asked) <= set(KINDS), f"shares of {', '.join(KINDS)}"),
+            ("questions", not asked or _shared(asked), "shares of 0 or more, one above 0"),
             ("sequences", set(shares) <= set(SEQUENCES), f"shares of {', '.join(SEQUENCES)}"),
-            ("sequences", all(0 <= s < 1e9 for s in shares.values()) and sum(shares.values()) > 0, "shares of 0 or more, one above 0"),
+            ("sequences", _shared(shares), "shares of 0 or more, one above 0"),
         )
         for key, fine, expected in checks:
             if not fine:
                 raise ConfigError(f"{key}: got {_told(getattr(self, key))}; expected {expected}.")
+
+
+def _shared(shares: dict[str, float]) -> bool:
+    return all(0 <= s < 1e9 for s in shares.values()) and sum(shares.values()) > 0
 
 
 def _told(value: Any) -> str:

@@ -7,9 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from uniar.data.samples import Picture
 from uniar.errors import InputError
+
+_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
+"""All of them: PyTorch chooses, as it does outside of training."""
 
 
 class PictureEncoder:
@@ -53,5 +57,6 @@ class PictureEncoder:
         return parts
 
     def _encode(self, values: Tensor, grids: Tensor) -> Tensor:
-        with torch.autocast(self._visual.device.type, enabled=False):
+        # Training may have narrowed precision and attention kernels; a picture's codes must not depend on who asks.
+        with torch.autocast(self._visual.device.type, enabled=False), sdpa_kernel(_KERNELS):
             return self._visual.encode(values.to(self._visual.device), grids).cpu()

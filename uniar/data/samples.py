@@ -38,6 +38,8 @@ class Picture:
     """RGB of exactly rows x columns tokens; or None when `codes` are given."""
     codes: np.ndarray | None = None
     """uint8 (rows * columns, L, G, D) in {0, 1}; or None."""
+    original: Image.Image | None = None
+    """The image before it was sized, for the decoder's training; kept only where `Sizing.keep_original` asks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,6 +83,8 @@ class Sizing:
     """Largest area of a resized image, pixels."""
     resample: int = int(Image.Resampling.BICUBIC)
     """PIL's number of the interpolation."""
+    keep_original: bool = False
+    """Whether pictures also keep the image as it was read."""
 
     def __post_init__(self) -> None:
         if self.unit < 1 or not 1 <= self.min_pixels <= self.max_pixels or self.max_pixels < self.unit**2:
@@ -156,8 +158,9 @@ class Sizing:
         Raises:
             InputError: see `grid`.
         """
+        original = image if self.keep_original else None
         if grid is None:
             image = self.fit(image)
         else:
             image = image.convert("RGB").resize((grid.columns * self.unit, grid.rows * self.unit))
-        return Picture(rows=image.height // self.unit, columns=image.width // self.unit, image=image)
+        return Picture(rows=image.height // self.unit, columns=image.width // self.unit, image=image, original=original)

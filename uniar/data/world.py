@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -57,7 +58,11 @@ class ShapesWorld:
         return chat.conversation([chat.Turn(role=("user", "assistant")[i % 2], content=(words,)) for i, words in enumerate(said)])
 
     def _questions(self, rng: np.random.Generator, scene: shapes.Scene) -> list[tuple[str, str]]:
-        return [(q.text, q.answer) for q in (shapes.sample_question(rng, scene) for _ in range(self._d.turns))]
+        return [(q.text, q.answer) for q in (shapes.sample_question(rng, scene, shares=self._d.questions) for _ in range(self._d.turns))]
 
     def _picture(self, scene: shapes.Scene) -> Picture:
-        return self._sizing.picture(Image.fromarray(shapes.render(scene, self._d.canvas)))
+        picture = self._sizing.picture(Image.fromarray(shapes.render(scene, self._d.canvas)))
+        if not self._sizing.keep_original:
+            return picture
+        # The decoder learns up to twice the size, and the world can be drawn that large.
+        return replace(picture, original=Image.fromarray(shapes.render(scene, 2 * self._d.canvas)))

@@ -71,12 +71,15 @@ class Processes:
         stage.to(self.device)
         if self.shards(sharding) and not self._deepspeed:
             from torch.distributed.device_mesh import init_device_mesh
-            from torch.distributed.fsdp import fully_shard
+            from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
             mesh = init_device_mesh(self.device.type, (self.world,))
             for block in stage.repeated_blocks():
                 fully_shard(block, mesh=mesh)
             fully_shard(stage, mesh=mesh)
+            if not stage.prefetch:
+                # It runs parts of the stage before the first forward does; they would take themselves for the outermost one.
+                register_fsdp_forward_method(stage, "prepare")
             return stage, list(make(stage))
         optimizers = make(stage)
         wrapped, *inner = self._accelerator.prepare(stage, *optimizers)
@@ -94,6 +97,22 @@ class Processes:
         else:
             with self._accelerator.no_sync(wrapped):
                 yield
+
+    @contextmanager
+    def whole(self, wrapped: nn.Module) -> Iterator[None]:
+        """Inside, sharded weights are whole in every process, for what uses them many times (rollouts)."""
+        sharded = [m for m in wrapped.modules() if hasattr(m, "unshard")]
+        for module in sharded:
+            module.set_reshard_after_forward(False, recurse=False)
+            # Now, since what is gathered in inference mode would be of no use to the training.
+            module.unshard()
+        try:
+            yield
+        finally:
+            for module in sharded:
+                # As it was: the outermost part's own weights are needed again by the backward at once.
+                module.set_reshard_after_forward(module is not wrapped, recurse=False)
+                module.reshard()
 
     def backward(self, loss: Tensor) -> None:
         """Backward as the engine in use needs it."""

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from uniar.training import state
 from uniar.training.distributed import Processes
 from uniar.training.loop import computing
 from uniar.training.optim import EngineConfig, Optimizers, WeightAverage, learning_rate
-from uniar.training.stage import StepOutput
+from uniar.training.prefetch import Ahead
+from uniar.training.stage import Prepared, StepOutput
 
 Event = Callable[[int, nn.Module], None]
 
@@ -59,7 +61,7 @@ class Engine:
     ):
         self.config, self.folder, self.seed = config, folder, seed
         self.processes = processes or Processes()
-        self._say, self._every, self._trackers = say, dict(every or {}), trackers
+        self.say, self._every, self.trackers = say, dict(every or {}), trackers
         self._describe = dict(describe or {})
         if config.batch_size % (self.processes.world * config.accumulate):
             raise ConfigError(
@@ -68,6 +70,8 @@ class Engine:
             )
         if self.processes.shards(config.sharding) and config.optimizer == "muon":
             raise ConfigError("optimizer: got 'muon'; it needs whole matrices and this run shards them. Use 'adamw'.")
+        if config.gradient_checkpointing:
+            stage.checkpoint_activations()
         if config.compile:
             for block in stage.repeated_blocks():
                 block.compile(dynamic=True)
@@ -83,6 +87,11 @@ class Engine:
         self.stage = self.processes.unwrapped(self.wrapped)
         self.average = WeightAverage(self.stage, config.ema) if config.ema else None
         self.step = 0
+        self._ahead = Ahead(self._prepare, threaded=self.stage.prefetch)
+
+    def on(self, name: str, every: int, event: Event) -> None:
+        """Call `event(step, stage)` after every so many steps and after the last; all processes call it."""
+        self._every[name] = (every, event)
 
     # -- resume ----------------------------------------------------------------------------------------------------
 
@@ -135,7 +144,7 @@ class Engine:
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Full weights of the stage on the CPU, the running average where there is one; every process must call it."""
-        own, _ = state.gather(self.wrapped, self.optimizers.parts)
+        own = state.gather_weights(self.wrapped)
         if self.average is not None:
             own |= {k: v.to(own[k].dtype) for k, v in self.average.gathered().items() if k in own}
         return own
@@ -153,23 +162,29 @@ class Engine:
         """
         c = self.config
         began, first, loading = time.monotonic(), self.step, 0.0
+        sizes: dict[str, float] = {}
         self.wrapped.train()
         while self.step < c.steps:
             values, seconds = self.one_step()
             loading += seconds
+            sizes = _summed([sizes, {k.removeprefix("in_step_"): v for k, v in values.items() if k.startswith("in_step_")}])
             done = self.step
             if done % c.log_every == 0 or done == c.steps:
                 spent = time.monotonic() - began
-                self._log(done, values, rate=(done - first) / spent, loading=loading / spent)
+                rates = {"steps_per_s": (done - first) / spent, **{f"{name}_per_s": n / spent for name, n in sizes.items()}}
+                self._log(done, values, rates=rates, loading=loading / spent)
             for every, event in self._every.values():
                 if done % every == 0 or done == c.steps:
                     event(done, self.stage)
                     self.wrapped.train()
             late = max_seconds is not None and time.monotonic() - began > max_seconds
             late = self.processes.any(late) if max_seconds is not None else False
-            if done % c.save_every == 0 or done == c.steps or late:
+            between = done % self.stage.steps_per_round == 0
+            # The first end of a round at or after every `save_every`-th step.
+            due = done // c.save_every > (done - self.stage.steps_per_round) // c.save_every
+            if (between and (late or due)) or done == c.steps:
                 self.save()
-            if late and done < c.steps:
+            if late and between and done < c.steps:
                 self._tell(f"{self.stage.name}: stopped after {done} of {c.steps} steps; run the same command to go on.")
                 return False
         self.wrapped.eval()
@@ -181,11 +196,12 @@ class Engine:
         # What a layer may draw from the global stream (dropout) belongs to the step and the rank too.
         torch.manual_seed(derive_seed(self.seed, self.stage.name, "global", self.step, p.rank))
         began = time.monotonic()
-        numbers = range(self.step * c.batch_size, (self.step + 1) * c.batch_size)[p.rank :: p.world]
-        size = len(numbers) // c.accumulate
-        batches = [self.stage.prepare(self.step, numbers[k * size : (k + 1) * size]) for k in range(c.accumulate)]
+        batches = self._ahead.take(self.step)
         loading = time.monotonic() - began
+        if self.step + 1 < c.steps:
+            self._ahead.start(self.step + 1)
         counts = p.total(_summed([b.counts for b in batches]))
+        sizes = p.total(_summed([b.sizes for b in batches]))
         sums: dict[str, float] = {}
         logged: dict[str, float] = {}
         self.optimizers.clear()
@@ -193,9 +209,7 @@ class Engine:
             with p.local(self.wrapped, last=k == len(batches) - 1), computing(c.precision, p.device.type):
                 out: StepOutput = self.wrapped(batch.data)
                 # Processes average their gradients, so each one's share is multiplied by their number.
-                loss = p.world * sum(
-                    self.stage.loss_weights[name] * total / max(counts[name], 1e-8) for name, total in out.sums.items()
-                )
+                loss = p.world * sum(self.stage.loss_weights[name] * total / max(counts[name], 1e-8) for name, total in out.sums.items())
                 p.backward(loss)
             sums = _summed([sums, {name: float(total.detach()) for name, total in out.sums.items()}])
             pairs = {f"{name}/{part}": v for name, pair in out.logged.items() for part, v in zip(("sum", "count"), pair, strict=True)}
@@ -203,10 +217,11 @@ class Engine:
         sums, logged = p.total(sums), p.total(logged)
         values = {name: total / counts[name] for name, total in sums.items() if counts[name] > 0}
         values = {"loss": sum(self.stage.loss_weights[n] * v for n, v in values.items()), **values}
-        values |= {f"n_{name}": count for name, count in counts.items()}
+        values |= {f"n_{name}": count for name, count in counts.items()} | {f"in_step_{name}": n for name, n in sizes.items()}
         for name in sorted({key.rsplit("/", 1)[0] for key in logged}):
             if logged[f"{name}/count"] > 0:
                 values[name] = logged[f"{name}/sum"] / logged[f"{name}/count"]
+        self.stage.refuse(values)
         self._refuse_divergence(values["loss"], "loss")
         norm = p.clip(self.optimizers.parameters, c.clip)
         self._refuse_divergence(norm, "gradient norm")
@@ -217,6 +232,17 @@ class Engine:
         self.step += 1
         return {**values, "lr": lr, "grad_norm": norm}, loading
 
+    def _prepare(self, step: int) -> list[Prepared]:
+        c, p = self.config, self.processes
+        numbers = range(step * c.batch_size, (step + 1) * c.batch_size)[p.rank :: p.world]
+        size = len(numbers) // c.accumulate
+        with ExitStack() as inside:
+            if not self.stage.prefetch:
+                # It uses the weights, so it computes as the forward does.
+                inside.enter_context(p.whole(self.wrapped))
+                inside.enter_context(computing(c.precision, p.device.type))
+            return [self.stage.prepare(step, numbers[k * size : (k + 1) * size]) for k in range(c.accumulate)]
+
     def _refuse_divergence(self, value: float, what: str) -> None:
         if value == value and abs(value) != float("inf"):
             return
@@ -224,22 +250,24 @@ class Engine:
         kept = f"The last good state is {found[-1][1].name}" if found else "No state was saved yet"
         raise TrainingError(f"{self.folder}: step {self.step}: the {what} is {value}. {kept}; lower lr and resume.")
 
-    def _log(self, done: int, values: Mapping[str, float], *, rate: float, loading: float) -> None:
+    def _log(self, done: int, values: Mapping[str, float], *, rates: Mapping[str, float], loading: float) -> None:
         if not self.processes.main:
             return
-        record = {"step": done, **{k: round(v, 7) for k, v in values.items()}, "steps_per_s": round(rate, 3), "loading": round(loading, 4)}
+        record = {"step": done, **{k: round(v, 7) for k, v in values.items()}, **{k: round(v, 3) for k, v in rates.items()}}
+        record["loading"] = round(loading, 4)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker(done, values)
-        shown = " ".join(f"{k} {v:.4f}" for k, v in values.items() if not k.startswith("n_") and k not in ("lr", "grad_norm"))
-        left = (self.config.steps - done) / rate / 60
-        self._tell(f"{self.stage.name} {done}/{self.config.steps} {shown} | {rate:.2f} steps/s, {left:.1f} min left")
+        shown = " ".join(f"{k} {v:.4f}" for k, v in values.items() if not k.startswith(("n_", "in_step_")) and k not in ("lr", "grad_norm"))
+        speed = ", ".join(f"{v:.2f} {k.removesuffix('_per_s')}/s" for k, v in rates.items())
+        left = (self.config.steps - done) / rates["steps_per_s"] / 60
+        self._tell(f"{self.stage.name} {done}/{self.config.steps} {shown} | {speed}, {left:.1f} min left")
 
     def _tell(self, line: str) -> None:
         if self.processes.main:
-            self._say(line)
+            self.say(line)
 
 
 def _step_of(line: str) -> float:

@@ -20,7 +20,7 @@ from uniar.data.samples import Picture, TrainingSample
 from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.sequences import PackedBatch, encode, flip_codes, gather_codes, owned, packed, source_weights
-from uniar.training.stage import Prepared, StepOutput
+from uniar.training.stage import Prepared, StageDefaults, StepOutput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,20 +53,18 @@ class LanguageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageBatch:
-    """A micro-batch of packed rows on its device."""
+    """A micro-batch of packed rows."""
 
     packed: PackedBatch
-    codes: Tensor
-    """uint8 (N, L, G, D): what is to be written."""
-    read: Tensor
-    """uint8 (N, L, G, D): what the model reads, some bits flipped."""
+    seed: int
+    """Of the draws of this step."""
     text_weights: Tensor
     """float32 (text tokens,)."""
     bit_weights: Tensor
     """float32 (written visual tokens,)."""
 
 
-class LanguageStage(nn.Module):
+class LanguageStage(StageDefaults, nn.Module):
     """See `training.stage.Stage`.
 
     Args:
@@ -106,8 +104,12 @@ class LanguageStage(nn.Module):
         """Layers worth compiling."""
         return [*self.model.model.language_model.layers, *self.model.visual_decoder]
 
+    def checkpoint_activations(self) -> None:
+        """Recompute the blocks' activations in the backward."""
+        self.model.gradient_checkpointing_enable()
+
     def prepare(self, step: int, numbers: Sequence[int]) -> Prepared:
-        """Samples -> packed rows and codes."""
+        """Samples -> packed rows; pictures without codes are encoded in the forward, where the model's weights are."""
         c, m = self.config, self.model.config
         seed = derive_seed(self._seed, self.name, step)
         encoded = encode(
@@ -124,15 +126,10 @@ class LanguageStage(nn.Module):
             pad_token_id=self._tokenizer.pad_token_id or 0,
             merge=m.vision_config.spatial_merge_size,
         )
-        v = m.vision_config
-        if any(e.pictures for e in encoded):
-            codes = gather_codes(batch, self._encode_pictures)
-        else:
-            codes = torch.zeros(0, v.num_levels, v.group_size, v.bsq_dim, dtype=torch.uint8)
         text, bits = source_weights(batch, c.source_weights)
-        read = flip_codes(batch, codes, rate=c.input_flip_rate, seed=seed)
-        data = LanguageBatch(packed=batch, codes=codes, read=read, text_weights=text, bit_weights=bits)
-        return Prepared(data, {"text": float(text.sum()), "bit": float(bits.sum())})
+        data = LanguageBatch(packed=batch, seed=seed, text_weights=text, bit_weights=bits)
+        sizes = {"tokens": float((batch.segments >= 0).sum())}
+        return Prepared(data, {"text": float(text.sum()), "bit": float(bits.sum())}, sizes)
 
     def forward(self, data: LanguageBatch) -> StepOutput:
         """Packed rows -> sums of the two losses."""
@@ -142,14 +139,17 @@ class LanguageStage(nn.Module):
             t.to(device) for t in (batch.ids, batch.positions, batch.targets, batch.written, batch.segments)
         )
         mask = packed_mask(segments)
-        states = model.states(position_ids=positions, input_ids=ids, visual=model.visual.embed(data.read.to(device)), mask=mask)
+        codes = self._codes(batch)
+        # Some bits of what the model reads are flipped; what it is to write is not.
+        read = flip_codes(batch, codes, rate=self.config.input_flip_rate, seed=data.seed)
+        states = model.states(position_ids=positions, input_ids=ids, visual=model.visual.embed(read.to(device)), mask=mask)
         wanted = targets != -100
         text = F.cross_entropy(model.text_logits(states[wanted]).float(), targets[wanted], reduction="none")
         # Sharded parameters must be used by every process in every step, so the head runs over one row at least.
         rows = slice(max(batch.writers, 1))
         hidden = model.bit_hidden(states[rows], position_ids=positions[:, rows], mask=mask[rows])
         logits = model.classify(hidden[written[rows].roll(-1, 1)])
-        truth = data.codes.to(device)[written[ids == model.config.image_token_id]]
+        truth = codes.to(device)[written[ids == model.config.image_token_id]]
         margin = (logits[..., 1] - logits[..., 0]).float()
         bits = F.binary_cross_entropy_with_logits(margin, truth.float(), reduction="none").flatten(1).mean(1)
         sums = {"text": (text * data.text_weights.to(device)).sum(), "bit": (bits * data.bit_weights.to(device)).sum()}
@@ -162,3 +162,10 @@ class LanguageStage(nn.Module):
                 logged[f"text[{source}]"] = (float(text[of_text].sum()), float(of_text.sum()))
                 logged[f"bit[{source}]"] = (float(bits[of_bits].sum()), float(of_bits.sum()))
         return StepOutput(sums, logged)
+
+    @torch.no_grad()
+    def _codes(self, batch: PackedBatch) -> Tensor:
+        if any(e.pictures for e in batch.sequences):
+            return gather_codes(batch, self._encode_pictures)
+        v = self.model.config.vision_config
+        return torch.zeros(0, v.num_levels, v.group_size, v.bsq_dim, dtype=torch.uint8)

@@ -64,6 +64,8 @@ class EngineConfig(LoopConfig):
     """After the warm-up: `cosine` or `linear` down to `final_lr` of the peak, or `constant`."""
     accumulate: int = 1
     """Micro-batches of a step; `batch_size` is the global batch over all of them and all processes."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward: less memory, about a third more time."""
     keep: int = 3
     """Saved states that stay."""
     sharding: str = "none"
@@ -108,11 +110,13 @@ class Optimizers:
 
     def __init__(self, module: nn.Module, config: LoopConfig):
         trained = [p for p in module.parameters() if p.requires_grad]
-        hidden = {id(p) for p in _hidden_matrices(module)} if config.optimizer == "muon" else set()
+        hidden = {id(p) for p in hidden_matrices(module)} if config.optimizer == "muon" else set()
         matrices = [p for p in trained if p.dim() >= 2 and id(p) not in hidden]
         plain = [p for p in trained if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)]
+        # Adapters have no norms, and Muon may take all matrices: what is empty could be saved but not restored.
+        groups = [group for group in groups if group["params"]]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)] if groups else []
         if hidden:
             if not hasattr(torch.optim, "Muon"):
                 raise ConfigError(f"optimizer: got 'muon'; torch {torch.__version__} has none. Use torch 2.9 or newer, or 'adamw'.")
@@ -163,7 +167,8 @@ class Optimizers:
             part.load_state_dict({"state": slots, "param_groups": part.state_dict()["param_groups"]})
 
 
-def _hidden_matrices(module: nn.Module) -> Iterator[Tensor]:
+def hidden_matrices(module: nn.Module) -> Iterator[Tensor]:
+    """The matrices that Muon would train: those of linear layers that are no classifiers."""
     classifiers = tuple(getattr(module, "classifiers", ()))
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear) and part.weight.requires_grad and not name.startswith(classifiers):

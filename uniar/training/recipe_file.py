@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -90,6 +91,10 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
         if value is None:
             return None
         kind = next(k for k in get_args(kind) if k is not type(None))
+    if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: {key}: got {value!r}; expected a list.")
+        return tuple(build(get_args(kind)[0], entry, where, f"{key}[{i}].") for i, entry in enumerate(value))
     return build(kind, value, where, f"{key}.") if is_dataclass(kind) else _scalar(kind, value, where, key)
 
 
@@ -106,6 +111,8 @@ def _scalar(kind: Any, value: Any, where: str, key: str) -> Any:
         return tuple(value)
     if kind == dict[str, float] and isinstance(value, dict) and all(_is_number(v) for v in value.values()):
         return {str(k): float(v) for k, v in value.items()}
+    if get_origin(kind) is Mapping and isinstance(value, dict):
+        return value
     if (kind is str and isinstance(value, str)) or (kind is bool and isinstance(value, bool)):
         return value
     if kind is float and isinstance(value, str):

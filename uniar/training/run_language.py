@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
 
 import uniar
-from uniar.checkpoint.weights import weight_files
 from uniar.data.code_cache import CachedPictures, CodeCache, tokenizer_fingerprint
 from uniar.data.faults import Faults
 from uniar.data.mix import Mix
@@ -23,9 +19,10 @@ from uniar.data.sizing import Sizing
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
+from uniar.training.exporting import export_language
 from uniar.training.language import LanguageStage
-from uniar.training.recipes import LanguageRecipe, Preview
-from uniar.training.trackers import open_trackers
+from uniar.training.recipes import LanguageRecipe, Preview, decisive, locate_data
+from uniar.training.running import finish
 
 
 def train_language(
@@ -46,7 +43,7 @@ def train_language(
     processes = Processes()
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
     processor = base.processor
-    mix = Mix.open(Path(recipe.data), sizing=Sizing.from_processor(processor.image_processor), seed=recipe.seed)
+    mix = Mix.open(locate_data(recipe.data), sizing=Sizing.from_processor(processor.image_processor), seed=recipe.seed)
     draw = Faults(mix, report=lambda line: say(f"broken record: {line}"), policy=recipe.faults)
     source: Callable[[int], TrainingSample] = draw
     if recipe.cache:
@@ -65,36 +62,15 @@ def train_language(
         seed=derive_seed(recipe.seed, recipe.stage),
         name=recipe.stage,
     )
-    every = {}
+    engine = Engine(stage, recipe.train, folder=out, seed=recipe.seed, say=say, processes=processes, describe=decisive(recipe))
     if recipe.preview is not None:
-        every["preview"] = (recipe.preview.every, _preview(base, recipe.preview, out / "previews", processes))
-    engine = Engine(
-        stage,
-        recipe.train,
-        folder=out,
-        seed=recipe.seed,
-        say=say,
-        processes=processes,
-        every=every,
-        trackers=open_trackers(recipe.trackers, out) if processes.main else (),
-        # What decides the numbers; how many processes share the work does not.
-        describe=_decisive(recipe),
-    )
-    done = engine.resume()
-    if done:
-        say(f"{recipe.stage}: going on after step {done}")
-    if not engine.run(max_seconds=None if max_minutes is None else 60 * max_minutes):
-        return None
-    return export_language(engine, base.folder, export or out / "checkpoint")
+        engine.on("preview", recipe.preview.every, _preview(base, recipe.preview, out / "previews", processes))
 
+    def write(target: Path) -> Path:
+        weights = {name.removeprefix("model."): t for name, t in engine.weights().items() if name.startswith("model.")}
+        return export_language(processes, engine.stage.model, base.folder, target, weights)
 
-def _decisive(recipe: LanguageRecipe) -> dict[str, Any]:
-    data = asdict(recipe)
-    for key in ("preview", "trackers", "cache"):
-        del data[key]
-    for key in ("save_every", "log_every", "keep", "accumulate", "sharding", "compile"):
-        del data["train"][key]
-    return data
+    return finish(recipe, engine, write, max_minutes=max_minutes, export=export)
 
 
 def _preview(base: Any, preview: Preview, folder: Path, processes: Processes) -> Callable[[int, nn.Module], None]:
@@ -122,35 +98,3 @@ def _preview(base: Any, preview: Preview, folder: Path, processes: Processes) ->
         sheet.save(folder / f"step-{step:08d}.png")
 
     return make
-
-
-def export_language(engine: Engine, base: Path, target: Path) -> Path:
-    """Write a checkpoint in the released layout: the trained AR model, everything else as in `base`.
-
-    Every process must call it; the main one writes. A checkpoint that is there is replaced once the new one is whole.
-    """
-    weights = engine.weights()
-    if engine.processes.main:
-        model = engine.stage.model
-        own = {name.removeprefix("model."): tensor for name, tensor in weights.items() if name.startswith("model.")}
-        fresh = target.with_name(f".{target.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(base, fresh, ignore=lambda where, names: _replaced(names) if Path(where) == base else set())
-        dtype = _stored_dtype(base)
-        model.config.dtype = dtype
-        model.save_pretrained(fresh, state_dict={k: v.to(dtype) if v.is_floating_point() else v for k, v in own.items()})
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
-    engine.processes.wait()
-    return target
-
-
-def _replaced(names: list[str]) -> set[str]:
-    # The old AR weights; and golden records, which the new weights would not reproduce.
-    return {name for name in names if name.startswith("golden") or (name.startswith("model") and ".safetensors" in name)}
-
-
-def _stored_dtype(folder: Path) -> torch.dtype:
-    # One tensor tells; reading them all would hold the whole model a second time.
-    with safe_open(weight_files(folder, "model")[0], framework="pt") as file:
-        return next(t.dtype for t in map(file.get_tensor, file.keys()) if t.is_floating_point())

@@ -21,7 +21,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    get_state_dict,
+    set_state_dict,
+)
 
 from uniar.errors import TrainingError
 
@@ -42,9 +48,16 @@ def gather(module: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> tu
         tensors by parameter name, optimiser slots as `name/slot`.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights, slots = get_state_dict(module, list(optimizers), options=options)
+    weights = gather_weights(module)
+    slots = get_optimizer_state_dict(module, list(optimizers), options=options)
     flat = {f"{name}/{slot}": torch.as_tensor(v) for name, per in slots.get("state", {}).items() for slot, v in per.items()}
-    return {k: v for k, v in weights.items() if isinstance(v, Tensor)}, flat
+    return weights, flat
+
+
+def gather_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Full weights on the CPU, by name; every process must call it."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return {k: v for k, v in get_model_state_dict(module, options=options).items() if isinstance(v, Tensor)}
 
 
 def save(
@@ -123,16 +136,30 @@ def restore(path: Path, module: nn.Module, optimizers: Sequence[torch.optim.Opti
         raise TrainingError(
             f"{path}/state.json: format: got {data.get('format')!r}; expected {FORMAT}. Use the version that wrote it, or another folder."
         )
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=True)
-    own, slots = get_state_dict(module, list(optimizers), options=options)
+    # Each process's own view, for names and shapes: a full state is gathered to the first process alone.
+    own, slots = get_state_dict(module, list(optimizers))
     _refuse_misfit(path, own, weights)
-    if {f"{name}/{slot}" for name, per in slots.get("state", {}).items() for slot in per} != set(flat):
-        raise TrainingError(f"{path}: written with other optimisers than this recipe's. Use another folder or the old recipe.")
-    slots["state"] = {}
+    known = slots.get("state", {})
+    saved: dict[str, dict[str, Tensor]] = {}
     for key, value in flat.items():
         name, slot = key.rsplit("/", 1)
-        slots["state"].setdefault(name, {})[slot] = value
-    set_state_dict(module, list(optimizers), model_state_dict=weights, optim_state_dict=slots, options=options)
+        saved.setdefault(name, {})[slot] = value
+    if any(per.keys() != known.get(name, {}).keys() for name, per in saved.items()):
+        raise TrainingError(f"{path}: written with other optimisers than this recipe's. Use another folder or the old recipe.")
+    # A parameter that had no gradient yet has no slots; what fresh optimisers were given here is taken away again below.
+    fresh = {name: per for name, per in known.items() if name not in saved}
+    slots["state"] = saved | {name: {slot: torch.zeros(v.shape, dtype=v.dtype) for slot, v in per.items()} for name, per in fresh.items()}
+    # What a stage leaves out of its state is no fault: the names were compared above.
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
+    try:
+        set_state_dict(module, list(optimizers), model_state_dict=weights, optim_state_dict=slots, options=options)
+    except RuntimeError as error:
+        told = str(error).splitlines()[0]
+        raise TrainingError(f"{path}: does not fit this recipe ({told}). Use another folder or the old recipe.") from None
+    for name, parameter in module.named_parameters():
+        if name.removeprefix("module.") in fresh:
+            for optimizer in optimizers:
+                optimizer.state.pop(parameter, None)
     return data
 
 

@@ -14,7 +14,7 @@ from uniar.data.samples import Picture, Text
 from uniar.errors import InputError
 from uniar.generation.prompt import IMAGE_PAD, defused, generation_text
 from uniar.training.mini.build import SPECIAL_TOKENS, build_processor
-from uniar.training.mini.recipe import read_recipe
+from uniar.training.recipes import read
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 @pytest.fixture(scope="module")
 def processor(tmp_path_factory) -> Any:
     """Processor of the smoke recipe."""
-    recipe = read_recipe(Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml", ())
+    recipe = read(Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml", ())
     return build_processor(recipe, tmp_path_factory.mktemp("processor"))
 
 

@@ -328,6 +328,8 @@ BROKEN = [
     ("datasets:\n- name: a\n  kind: shapes\n  turns: 0", "4: datasets[0].turns: got 0; expected 1 or more."),
     ("datasets:\n- name: a\n  kind: shapes\n  sequences: {draw: 1}", "4: datasets[0].sequences: got {'draw': 1.0}; expected shares of gen"),
     ("datasets:\n- name: a\n  kind: shapes\n  sequences: {edit: 0}", "4: datasets[0].sequences: got {'edit': 0.0}; expected shares of 0"),
+    ("datasets:\n- name: a\n  kind: shapes\n  questions: {why: 1}", "4: datasets[0].questions: got {'why': 1.0}; expected shares of what"),
+    ("datasets:\n- name: a\n  kind: shapes\n  questions: {what: 0}", "4: datasets[0].questions: got {'what': 0.0}; expected shares of 0"),
     ("datasets:\n- name: a\n  kind: shapes\n  sequences: [edit]", "4: datasets[0].sequences: got ['edit']; expected a mapping of numbers."),
     (f"datasets:\n- {ENTRY}\n- {ENTRY}", "3: datasets[1].name: got 'a' a second time; expected a name of its own."),
     (f"datasets:\n- {ENTRY}\n- {{name: b, path: x, weight: 2}}", "3: datasets[1]: got weight 2.0; expected a weight for every dataset"),

@@ -85,3 +85,11 @@ def test_neither_word_of_a_no_question_gives_it_away():
 
 def test_every_kind_is_drawn():
     assert set(Counter(q.kind for _, q in drawn(300, 4))) == set(KINDS)
+
+
+def test_kinds_come_by_their_shares():
+    rng = np.random.default_rng(0)
+    shares = {"choice": 3.0, "what": 1.0}
+    kinds = Counter(shapes.sample_question(rng, shapes.sample_scene(rng), shares=shares).kind for _ in range(800))
+    assert set(kinds) == {"choice", "what"}
+    assert 0.70 < kinds["choice"] / 800 < 0.80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +24,20 @@ class Question(NamedTuple):
     options: tuple[str, ...] | None = None
 
 
-def sample_question(rng: np.random.Generator, scene: Scene, kind: str | None = None) -> Question:
+def sample_question(
+    rng: np.random.Generator, scene: Scene, kind: str | None = None, *, shares: Mapping[str, float] | None = None
+) -> Question:
     """Draw a question about the scene.
 
     Args:
         rng: source of all draws.
         scene: what is asked about.
         kind: one of `KINDS`; None draws one. A kind that the scene cannot carry unambiguously falls back to "count".
+        shares: of the kinds, when one is drawn; default: equal ones.
     """
+    if kind is None and shares:
+        weights = np.array([shares.get(k, 0.0) for k in KINDS])
+        kind = str(KINDS[rng.choice(len(KINDS), p=weights / weights.sum())])
     kind = kind or str(KINDS[rng.integers(len(KINDS))])
     return _MAKERS[kind](rng, scene) or _count(rng, scene)
 
@@ -63,9 +70,7 @@ def _count(rng: np.random.Generator, scene: Scene) -> Question:
     if rng.random() < 0.3:
         return Question("how many objects are there?", str(len(scene.objects)), "count")
     shape = _one_of(rng, list(scene.objects)).shape if rng.random() < 0.7 else str(_one_of(rng, list(v.SHAPES)))
-    return Question(
-        f"how many {v.plural(shape)} are there?", str(sum(o.shape == shape for o in scene.objects)), "count"
-    )
+    return Question(f"how many {v.plural(shape)} are there?", str(sum(o.shape == shape for o in scene.objects)), "count")
 
 
 def _where(rng: np.random.Generator, scene: Scene) -> Question | None:
@@ -87,9 +92,7 @@ def _yes_no(rng: np.random.Generator, scene: Scene) -> Question:
         false = [r for r in v.RELATIONS if r not in true and v.MIRROR[r] in true]
         options = true if yes else false
         if options:
-            return Question(
-                f"is the {a.shape} {_one_of(rng, options)} the {b.shape}?", "yes" if yes else "no", "yes_no"
-            )
+            return Question(f"is the {a.shape} {_one_of(rng, options)} the {b.shape}?", "yes" if yes else "no", "yes_no")
     o = _one_of(rng, list(scene.objects))
     color, shape = o.color, o.shape
     if not yes:

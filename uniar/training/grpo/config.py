@@ -28,20 +28,16 @@ class LoraSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrpoConfig:
-    """What a step asks, how it samples, judges and learns. Length and learning rate are the loop's (`LoopConfig`)."""
+    """What a step asks, how it samples, judges and learns. Length, prompts and learning rate are the engine's (`EngineConfig`)."""
 
     rewards: tuple[RewardUse, ...]
     """At least one; names differ."""
-    seed: int = 0
-    """Of the records, the rollouts and fresh adapters."""
     height: int = 512
     """Pixels of the rollout, a multiple of the checkpoint's token side."""
     width: int = 512
     """Likewise."""
     upscale: float = 1.0
     """Size of the judged image / size of the rollout, 1 to 2."""
-    prompts_per_step: int = 32
-    """Groups of a rollout."""
     group_size: int = 16
     """Images a prompt, 2 or more."""
     temperature: float = 1.0
@@ -58,6 +54,8 @@ class GrpoConfig:
     """Optimiser steps taken on one rollout."""
     micro_batch: int = 64
     """Samples that run through the model or the decoder together; of larger batches the backward recomputes the activations."""
+    exact: bool = False
+    """Whether rollouts run one at a time, so that codes do not depend on the batch to the last bit; slower."""
     max_failed: float = 0.25
     """Largest share of one step's images that may fail to decode, and of one reward's values that may fail, 0 to 1."""
     lora: LoraSettings | None = None
@@ -69,7 +67,7 @@ class GrpoConfig:
         names = [use.name for use in self.rewards]
         if len(set(names)) < len(names):
             raise ConfigError(f"rewards: got {', '.join(names)}; expected different names. Give one entry a reward.")
-        for key in ("height", "width", "prompts_per_step", "decoder_steps", "inner_epochs", "micro_batch"):
+        for key in ("height", "width", "decoder_steps", "inner_epochs", "micro_batch"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key}: got {getattr(self, key)}; expected 1 or more.")
         if self.group_size < 2:

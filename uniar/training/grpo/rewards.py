@@ -8,14 +8,13 @@ scorers of the evaluation framework, which this package does not know).
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uniar.errors import ConfigError, TrainingError
+from uniar.training.entry_points import load_entry_point, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,21 +76,7 @@ def load_reward(name: str, settings: Mapping[str, Any]) -> Reward:
     Raises:
         ConfigError: no such name (with the nearest one), a name found twice, or a reward that cannot be imported or built.
     """
-    # An editable install and a checkout on the path can show the same distribution twice: equal targets are one.
-    found = {(point.name, point.value): point for point in entry_points(group=GROUP)}
-    targets = sorted(value for known, value in found if known == name)
-    if not targets:
-        known = sorted({known for known, _ in found})
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(known) or 'none; install a package that has some'}."
-        raise ConfigError(f'rewards: got "{name}"; expected an entry point of the group {GROUP}. {hint}')
-    if len(targets) > 1:
-        raise ConfigError(f'rewards: got "{name}"; expected one target, found {" and ".join(targets)}. Uninstall or rename one.')
-    try:
-        return found[name, targets[0]].load()(**settings)
-    # A reward is foreign code: whatever its import or its constructor raises is told as its own fault, by name.
-    except Exception as error:
-        raise ConfigError(f"rewards.{name}: cannot be built from {dict(settings)}: {one_line(error)}") from error
+    return load_entry_point(GROUP, name, settings, key="rewards")
 
 
 def values_of(reward: Reward, images: Sequence[Image.Image | None], records: Sequence[Mapping[str, Any]]) -> list[RewardValue]:
@@ -128,26 +113,20 @@ def _checked(answer: Any, *, missing: bool) -> RewardValue:
     return RewardValue(value=None, outcome=FAILED, reason=told)
 
 
-def refuse_failures(name: str, failures: Sequence[str | None], *, limit: float) -> None:
+def refuse_share(what: str, share: float, *, limit: float, reason: str | None) -> None:
     """Stop the run when too large a share failed.
 
     Args:
-        name: what failed, for the message.
-        failures: one entry for each image that was to be judged: None, or the reason why it failed.
+        what: what failed, for the message.
+        share: of what was asked for in a step, 0 to 1.
         limit: largest share that is borne, 0 to 1.
+        reason: of one failure, where this process met one.
 
     Raises:
         TrainingError: more than that failed; the last saved state stays.
     """
-    reasons = [reason for reason in failures if reason is not None]
-    if failures and len(reasons) > limit * len(failures):
+    if share > limit:
+        told = f"First: {reason.rstrip('.')}. " if reason else "Another process met it. "
         raise TrainingError(
-            f"{name}: {len(reasons)} of {len(failures)} failed in one step; expected at most {limit:.0%}. "
-            f"First: {reasons[0].rstrip('.')}. Mend it and resume; the last saved state is kept."
+            f"{what}: {share:.1%} failed in one step; expected at most {limit:.0%}. {told}Mend it and resume; the last saved state is kept."
         )
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line, with its type unless it is a sentence for users."""
-    text = " ".join(str(error).split())
-    return text if text.endswith(".") else f"{type(error).__name__}: {text}"

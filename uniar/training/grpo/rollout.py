@@ -15,8 +15,9 @@ from torch import Tensor
 from uniar.generation.codes import Prefix, generate_codes
 from uniar.model import UniARForConditionalGeneration
 from uniar.seeding import derive_seed
+from uniar.training.entry_points import one_line
 from uniar.training.grpo.records import Record
-from uniar.training.grpo.rewards import OUTCOMES, Reward, RewardValue, one_line, values_of
+from uniar.training.grpo.rewards import OUTCOMES, Reward, RewardValue, values_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,6 +59,7 @@ def sample(
     columns: int,
     temperature: float,
     batch: int,
+    exact: bool = False,
     pad_token_id: int = 0,
     on_logits: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
@@ -71,6 +73,7 @@ def sample(
         columns: visual tokens per row.
         temperature: above 0.
         batch: samples that run together.
+        exact: one sample after another; see `generate_codes`.
         pad_token_id: see `generate_codes`.
         on_logits: see `generate_codes`.
 
@@ -89,7 +92,7 @@ def sample(
                 seeds=seeds[i : i + batch],
                 guidance_scale=1.0,
                 temperature=temperature,
-                exact=False,
+                exact=exact,
                 pad_token_id=pad_token_id,
                 on_logits=on_logits,
             )

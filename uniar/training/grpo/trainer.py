@@ -1,17 +1,17 @@
 """The GRPO stage: sample a group of images a prompt, judge them, raise the bits of the better ones.
 
 Source: UniAR, GRPO section. The policy is the AR model with its vision stack frozen; the reference is the model as training found
-it: the same weights with the adapters off, or a frozen copy. The state holds what training changes and, while a rollout is used
-more than once, that rollout; never the reference or the pixel decoder. Length, optimiser and saving are the loop's.
+it: the same weights with the adapters off, or a frozen copy. The unit that processes share out is the prompt with its whole group.
+The state holds what training changes, never the reference or the pixel decoder. Length, optimiser and saving are the engine's.
 
-P prompts, M members of a group, N visual tokens, L levels, G patches a token, D bits.
+P prompts, M members of a group, B = P * M images, N visual tokens, L levels, G patches a token, D bits, R rewards.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,41 +26,78 @@ from uniar.training.grpo.config import GrpoConfig
 from uniar.training.grpo.logprobs import bit_logprobs
 from uniar.training.grpo.loss import grpo_loss
 from uniar.training.grpo.records import Record, Records
-from uniar.training.grpo.rewards import FAILED, NOT_APPLICABLE, OK, OUTCOMES, Reward, load_reward, refuse_failures
+from uniar.training.grpo.rewards import FAILED, NOT_APPLICABLE, OK, OUTCOMES, Reward, load_reward, refuse_share
 from uniar.training.grpo.rollout import CheckpointDecode, Decode, decode_all, judge, sample, seeds_of
+from uniar.training.stage import Prepared, StageDefaults, StepOutput
 
 
-class GrpoStage(nn.Module):
-    """Trains a policy; made for `training.loop.run_stage`.
+class Rollout(NamedTuple):
+    """What the policy made of some prompts, and what it is worth."""
+
+    prefixes: list[Prefix]
+    """B, the members of a prompt one after another."""
+    codes: Tensor
+    """uint8 (B, N, L, G, D)."""
+    old: Tensor | None
+    """float32 (B, N, L, G, D): log-probabilities under the weights that drew them; None where those are the current ones."""
+    values: Tensor
+    """float64 (R, B), NaN where there is none."""
+    outcomes: Tensor
+    """int8 (R, B), index into `OUTCOMES`."""
+    decoded: Tensor
+    """bool (B,): there is an image."""
+    worth: Advantages
+    """(P, M)."""
+
+
+class GrpoBatch(NamedTuple):
+    """A micro-batch: a rollout and the reference's view of it."""
+
+    rollout: Rollout
+    reference: Tensor | None
+    """float32 (B, N, L, G, D), or None without a divergence."""
+
+
+class GrpoStage(StageDefaults, nn.Module):
+    """See `training.stage.Stage`; its samples are prompts, so the engine's `batch_size` is the prompts of a step.
 
     Args:
         model: the policy, as the reference stays; it is changed in place.
         config: see `GrpoConfig`.
+        prompts: the engine's `batch_size`.
         records: what is asked.
         prefix_of: record -> its tokenised prompt for a rollout of `config.height` x `config.width` pixels.
         decode: codes and seeds -> images; frozen.
         rewards: by name, those of `config.rewards`; None loads them by their entry points.
         pad_token_id: fills the left of shorter prompts; masked.
+        seed: of the records, the rollouts and fresh adapters.
 
     Raises:
         ConfigError: sizes, adapters or rewards that cannot be used.
     """
 
+    name = "grpo"
     classifiers = ("policy.lm_head", "policy.output_layer_vistok")
+    loss_weights = {"policy": 1.0}  # noqa: RUF012
+    # A rollout needs the weights of its step.
+    prefetch = False
 
     def __init__(
         self,
         model: UniARForConditionalGeneration,
         config: GrpoConfig,
         *,
+        prompts: int,
         records: Records,
         prefix_of: Callable[[Record], Prefix],
         decode: Decode,
         rewards: Mapping[str, Reward] | None = None,
         pad_token_id: int = 0,
+        seed: int = 0,
     ):
         super().__init__()
-        self.config, self._pad = config, pad_token_id
+        self.config, self._prompts, self._pad, self._seed = config, prompts, pad_token_id, seed
+        self.steps_per_round = config.inner_epochs
         given = {use.name: load_reward(use.name, use.settings) for use in config.rewards} if rewards is None else rewards
         if given.keys() != {use.name for use in config.rewards}:
             raise ConfigError(
@@ -74,19 +111,12 @@ class GrpoStage(nn.Module):
         model.requires_grad_(True)
         model.visual.requires_grad_(False)
         reference = _frozen_copy(model) if config.lora is None and config.beta > 0 else None
-        adapted = adapt(model, config.lora, seed=config.seed) if config.lora is not None else None
+        adapted = adapt(model, config.lora, seed=seed) if config.lora is not None else None
         self._frozen = (reference, adapted)
         self.policy = model
-        images, kept = config.prompts_per_step * config.group_size, config.inner_epochs > 1
-        v = model.config.vision_config
-        bits = (images, self._grid[0] * self._grid[1], v.num_levels, v.group_size, v.bsq_dim)
-        # A rollout that serves several optimiser steps is part of the state: the weights that drew it are gone by the second.
         self.register_buffer("start", torch.tensor(self._start, dtype=torch.float64))
-        self.register_buffer("codes", torch.zeros(bits, dtype=torch.uint8), persistent=kept)
-        self.register_buffer("old", torch.zeros(bits if kept else 0), persistent=kept)
-        self.register_buffer("values", torch.zeros(len(self._rewards), images, dtype=torch.float64), persistent=kept)
-        self.register_buffer("outcomes", torch.zeros(len(self._rewards), images, dtype=torch.int8), persistent=kept)
-        self.register_buffer("decoded", torch.zeros(images, dtype=torch.bool), persistent=kept)
+        self._rollouts: dict[tuple[int, ...], Rollout] = {}
+        self._reasons: dict[str, str] = {}
         self._unsaved = {n for n, p in self.named_parameters() if not p.requires_grad} | {
             n for n, _ in self.named_buffers() if n.startswith("policy.")
         }
@@ -95,7 +125,14 @@ class GrpoStage(nn.Module):
 
     @classmethod
     def from_checkpoint(
-        cls, checkpoint: Any, config: GrpoConfig, *, records: Records, rewards: Mapping[str, Reward] | None = None
+        cls,
+        checkpoint: Any,
+        config: GrpoConfig,
+        *,
+        prompts: int,
+        records: Records,
+        rewards: Mapping[str, Reward] | None = None,
+        seed: int = 0,
     ) -> GrpoStage:
         """A stage on a loaded `uniar.pipeline.UniAR`: its model, its tokenizer and its pixel decoder.
 
@@ -107,6 +144,7 @@ class GrpoStage(nn.Module):
         return cls(
             checkpoint.model,
             config,
+            prompts=prompts,
             records=records,
             prefix_of=lambda record: checkpoint.prefix(record.instruction, None, rows=rows, columns=columns, guided=False),
             decode=CheckpointDecode(
@@ -120,41 +158,56 @@ class GrpoStage(nn.Module):
             ),
             rewards=rewards,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+            seed=seed,
         )
 
-    def step(self, index: int, _stream: torch.Generator) -> Mapping[str, Tensor]:
-        """One optimiser step; every `inner_epochs`-th makes a new rollout.
-
-        Args:
-            index: of the optimiser step, from 0; with the config's seed it decides all draws, so the loop's stream is not used.
-
-        Returns:
-            `loss` (differentiable); `kl` (when there is a reference), `clip_fraction`, `ratio`, `flat_share` and `sparse_share`
-            (groups that teach nothing, 0 to 1), `images_missing`; for each reward `reward_NAME` (mean over its values, absent
-            when it has none), `reward_NAME_n`, `reward_NAME_failed` and `reward_NAME_not_applicable` (counts).
-
-        Raises:
-            TrainingError: too many images or values failed.
-        """
-        c = self.config
-        turn, epoch = divmod(index, c.inner_epochs)
-        source, prefix_of, _ = self._world
-        records = source.draw(c.seed, turn, c.prompts_per_step)
-        prefixes = [prefix for record in records for prefix in [prefix_of(record)] * c.group_size]
-        if epoch == 0:
-            self._roll_out(turn, records, prefixes)
-        worth = self._advantages()
-        reference = self._reference(prefixes)
-        new = self._logprobs(self.policy, prefixes)
-        old = self.old.to(new.device) if c.inner_epochs > 1 else new.detach()
-        present, values = worth.present.flatten(), worth.values.flatten()
-        made = grpo_loss(new, old, reference, values, present=present, clip=c.clip, beta=c.beta)
-        logged = {"loss": made.loss, "clip_fraction": made.clip_fraction, "ratio": made.ratio}
-        return logged | ({} if made.kl is None else {"kl": made.kl}) | self._figures(worth)
+    # -- training.stage.Stage --------------------------------------------------------------------------------------
 
     def repeated_blocks(self) -> list[nn.Module]:
-        """Layers worth compiling."""
+        """Layers worth compiling or sharding one by one."""
         return [*self.policy.model.language_model.layers, *self.policy.visual_decoder]
+
+    def checkpoint_activations(self) -> None:
+        """Recompute the blocks' activations in the backward."""
+        self.policy.gradient_checkpointing_enable()
+
+    @torch.no_grad()
+    def prepare(self, step: int, numbers: Sequence[int]) -> Prepared:
+        """Roll the prompts out and judge the images; every `inner_epochs`-th step, the others go on with that rollout."""
+        turn, epoch = divmod(step, self.config.inner_epochs)
+        places = tuple(n - step * self._prompts for n in numbers)
+        if epoch == 0:
+            if any(known[0] == places[0] for known in self._rollouts):
+                self._rollouts.clear()
+            self._rollouts[places] = self._roll_out(turn, places)
+        made = self._rollouts[places]
+        batch = GrpoBatch(made, self._reference(made))
+        # Casts of the weights that were made without gradients must not serve the forward.
+        torch.clear_autocast_cache()
+        return Prepared(batch, {"policy": float(made.worth.present.sum())}, {"images": float(len(made.codes))})
+
+    def forward(self, data: GrpoBatch) -> StepOutput:
+        """A judged rollout -> minus the clipped surrogate plus beta times the divergence, summed over its images."""
+        c, made = self.config, data.rollout
+        new = self._logprobs(self.policy, made.prefixes, made.codes)
+        old = new.detach() if made.old is None else made.old
+        present, values = made.worth.present.flatten(), made.worth.values.flatten()
+        loss = grpo_loss(new, old, data.reference, values, present=present, clip=c.clip, beta=c.beta)
+        n = float(present.sum())
+        logged = {"clip_fraction": (float(loss.clip_fraction) * n, n), "ratio": (float(loss.ratio) * n, n)}
+        if loss.kl is not None:
+            logged["kl"] = (float(loss.kl) * n, n)
+        return StepOutput({"policy": loss.loss * n}, logged | self._figures(made))
+
+    def refuse(self, values: Mapping[str, float]) -> None:
+        """Stop when too large a share of the step's images or of a reward's values failed.
+
+        Raises:
+            TrainingError: names what failed, and a reason that this process met.
+        """
+        for what, key in (("decoder", "images_missing"), *((f"reward {n}", f"reward_{n}_failed") for n in self._rewards)):
+            refuse_share(what, values.get(key, 0.0), limit=self.config.max_failed, reason=self._reasons.get(what))
+        self._reasons.clear()
 
     def merged(self) -> UniARForConditionalGeneration:
         """The policy as a plain model, adapters folded into its weights; a copy, in eval mode."""
@@ -164,37 +217,45 @@ class GrpoStage(nn.Module):
 
     # -- parts of a step -------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def _roll_out(self, turn: int, records: Sequence[Record], prefixes: Sequence[Prefix]) -> None:
+    def _roll_out(self, turn: int, places: Sequence[int]) -> Rollout:
         c = self.config
+        source, prefix_of, decode = self._world
+        records = [source.draw(self._seed, turn * self._prompts + place, 1)[0] for place in places]
+        prefixes = [prefix for record in records for prefix in [prefix_of(record)] * c.group_size]
         rows, columns = self._grid
-        seeds = seeds_of(c.seed, turn, records, c.group_size)
+        seeds = seeds_of(self._seed, turn, records, c.group_size)
         shape = {"rows": rows, "columns": columns, "temperature": c.temperature, "pad_token_id": self._pad}
-        codes = sample(self.policy, prefixes, seeds, batch=c.micro_batch, **shape)
+        codes = sample(self.policy, prefixes, seeds, batch=c.micro_batch, exact=c.exact, **shape)
         # What is judged is the image that a user would get, whatever precision the training computes in.
         with torch.autocast(self.policy.device.type, enabled=False):
-            made = decode_all(self._world[2], codes, seeds)
-            refuse_failures("decoder", made.reasons, limit=c.max_failed)
+            made = decode_all(decode, codes, seeds)
             judged = judge(self._rewards, made, records)
-        self.codes.copy_(codes)
-        self.values.copy_(judged.values)
-        self.outcomes.copy_(judged.outcomes)
-        self.decoded.copy_(torch.tensor([image is not None for image in made.images]))
+        self._note("decoder", made.reasons)
         for name, outcomes, reasons in zip(self._rewards, judged.outcomes.tolist(), judged.reasons, strict=True):
+            asked = zip(outcomes, reasons, made.images, strict=True)
             # Missing images are the decoder's failures, not this reward's.
-            asked = [(OUTCOMES[o], r) for o, r, image in zip(outcomes, reasons, made.images, strict=True) if image is not None]
-            failures = [reason if outcome == FAILED else None for outcome, reason in asked if outcome != NOT_APPLICABLE]
-            refuse_failures(f"reward {name}", failures, limit=c.max_failed)
-        if c.inner_epochs > 1:
-            self.old.copy_(self._logprobs(self.policy, prefixes))
-            torch.clear_autocast_cache()
+            self._note(f"reward {name}", [r for o, r, image in asked if OUTCOMES[o] == FAILED and image is not None])
+        return Rollout(
+            prefixes=prefixes,
+            codes=codes,
+            old=self._logprobs(self.policy, prefixes, codes) if c.inner_epochs > 1 else None,
+            values=judged.values,
+            outcomes=judged.outcomes,
+            decoded=torch.tensor([image is not None for image in made.images]),
+            worth=advantages(judged.values.unflatten(1, (len(records), c.group_size)), [use.weight for use in c.rewards]),
+        )
 
-    def _logprobs(self, model: UniARForConditionalGeneration, prefixes: Sequence[Prefix]) -> Tensor:
+    def _note(self, what: str, reasons: Sequence[str | None]) -> None:
+        first = next((r for r in reasons if r is not None), None)
+        if first is not None:
+            self._reasons.setdefault(what, first)
+
+    def _logprobs(self, model: UniARForConditionalGeneration, prefixes: Sequence[Prefix], codes: Tensor) -> Tensor:
         c = self.config
         rows, columns = self._grid
 
         def part(i: int) -> Tensor:
-            some = prefixes[i : i + c.micro_batch], self.codes[i : i + c.micro_batch]
+            some = prefixes[i : i + c.micro_batch], codes[i : i + c.micro_batch]
             return bit_logprobs(model, *some, rows=rows, columns=columns, temperature=c.temperature, pad_token_id=self._pad)
 
         starts = range(0, len(prefixes), c.micro_batch)
@@ -202,33 +263,30 @@ class GrpoStage(nn.Module):
             return torch.cat([part(i) for i in starts])
         return torch.cat([recomputed(part, i, use_reentrant=False, preserve_rng_state=False) for i in starts])
 
-    @torch.no_grad()
-    def _reference(self, prefixes: Sequence[Prefix]) -> Tensor | None:
+    def _reference(self, made: Rollout) -> Tensor | None:
         reference, adapted = self._frozen
         if self.config.beta == 0:
             return None
         if adapted is None:
-            return self._logprobs(reference, prefixes)
+            return self._logprobs(reference.to(self.policy.device), made.prefixes, made.codes)
         with adapted.disable_adapter():
-            return self._logprobs(self.policy, prefixes)
+            return self._logprobs(self.policy, made.prefixes, made.codes)
 
-    def _advantages(self) -> Advantages:
-        c = self.config
-        return advantages(self.values.unflatten(1, (c.prompts_per_step, c.group_size)), [use.weight for use in c.rewards])
-
-    def _figures(self, worth: Advantages) -> dict[str, Tensor]:
+    def _figures(self, made: Rollout) -> dict[str, tuple[float, float]]:
+        worth, images = made.worth, made.decoded
+        groups = float(len(worth.flat))
         out = {
-            "flat_share": worth.flat.float().mean(),
-            "sparse_share": worth.sparse.float().mean(),
-            "images_missing": (~self.decoded).sum(),
+            "flat_share": (float(worth.flat.sum()), groups),
+            "sparse_share": (float(worth.sparse.sum()), groups),
+            "images_missing": (float((~images).sum()), float(len(images))),
         }
-        for name, values, outcomes in zip(self._rewards, self.values, self.outcomes, strict=True):
+        for name, values, outcomes in zip(self._rewards, made.values, made.outcomes, strict=True):
             good = outcomes == OUTCOMES.index(OK)
-            if bool(good.any()):
-                out[f"reward_{name}"] = values[good].mean()
-            out[f"reward_{name}_n"] = good.sum()
-            out[f"reward_{name}_failed"] = (outcomes == OUTCOMES.index(FAILED)).sum()
-            out[f"reward_{name}_not_applicable"] = (outcomes == OUTCOMES.index(NOT_APPLICABLE)).sum()
+            failed = (outcomes == OUTCOMES.index(FAILED)) & images
+            applies = outcomes != OUTCOMES.index(NOT_APPLICABLE)
+            out[f"reward_{name}"] = (float(values[good].sum()), float(good.sum()))
+            out[f"reward_{name}_failed"] = (float(failed.sum()), float((applies & images).sum()))
+            out[f"reward_{name}_applies"] = (float(applies.sum()), float(len(images)))
         return out
 
 
@@ -262,5 +320,5 @@ def _allow_unsaved(stage: GrpoStage, keys: Any) -> None:
     keys.missing_keys[:] = [key for key in keys.missing_keys if key not in stage._unsaved]
     # Sums in float64 agree to about 1e-13 of the total, however they are ordered.
     if any(abs(a - b) > 1e-11 * stage._start[1] for a, b in zip(stage.start.tolist(), stage._start, strict=True)):
-        # The error that `load_state_dict` promises: the loop tells it with the state's file.
+        # The error that `load_state_dict` promises; `state.restore` tells it with the state's file.
         raise RuntimeError(f"the run started from other weights: sums {stage.start.tolist()}, here {stage._start}")

@@ -6,10 +6,9 @@ An unknown key, a wrong type or a value out of range is one sentence with file a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from uniar.training.optim import LoopConfig
-from uniar.training.recipe_file import build, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,16 +80,5 @@ class MiniRecipe:
     """Positions of a row that sequences of the language model are packed into."""
     visual_weight: float = 10.0
     """Weight of the bit loss against the text loss (UniAR pre-training: 10)."""
-
-
-def read_recipe(path: Path, overrides: tuple[str, ...] = ()) -> MiniRecipe:
-    """Read and check a recipe file.
-
-    Args:
-        path: YAML file.
-        overrides: `a.b=value` strings, values as YAML.
-
-    Raises:
-        ConfigError: one sentence with file and key.
-    """
-    return build(MiniRecipe, read_yaml(path, overrides), str(path))
+    then: tuple[Any, ...] = ()
+    """Recipes of further stages (`uniar.training.recipes`), each from the checkpoint of the one before."""

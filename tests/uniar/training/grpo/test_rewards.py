@@ -11,7 +11,7 @@ from PIL import Image
 
 from uniar import UniARError
 from uniar.errors import ConfigError, TrainingError
-from uniar.training.grpo.rewards import RewardUse, RewardValue, load_reward, refuse_failures, values_of
+from uniar.training.grpo.rewards import RewardUse, RewardValue, load_reward, refuse_share, values_of
 
 IMAGE = Image.new("RGB", (2, 2))
 RECORD = {"instruction": "a star", "number": 3, "task": "t", "metadata": {"words": ["star"]}}
@@ -155,10 +155,20 @@ def test_a_reward_cannot_change_the_data_set():
 
 
 def test_the_limit_on_failures():
-    refuse_failures("reward x", [None, None, None, "down"], limit=0.25)
-    refuse_failures("reward x", [], limit=0.0)
-    with pytest.raises(TrainingError, match=r"reward x: 2 of 4 failed in one step; expected at most 25%. First: down\."):
-        refuse_failures("reward x", [None, "down.", "late", None], limit=0.25)
+    refuse_share("reward x", 0.25, limit=0.25, reason="down")
+    refuse_share("reward x", 0.0, limit=0.0, reason=None)
+    with pytest.raises(TrainingError) as caught:
+        refuse_share("reward x", 0.5, limit=0.25, reason="down.")
+    told = "reward x: 50.0% failed in one step; expected at most 25%. First: down. Mend it and resume; the last saved state is kept."
+    assert str(caught.value) == told
+    # What is above the limit by less than the message shows is above it all the same.
+    with pytest.raises(TrainingError, match=r"reward x: 25\.0% failed .* First: late\. "):
+        refuse_share("reward x", 0.2501, limit=0.25, reason="late")
+
+
+def test_a_failure_without_a_reason_here_was_met_elsewhere():
+    with pytest.raises(TrainingError, match=r"reward x: 30\.0% failed in one step; expected at most 25%\. Another process met it\. Mend"):
+        refuse_share("reward x", 0.3, limit=0.25, reason=None)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, math.nan, math.inf])

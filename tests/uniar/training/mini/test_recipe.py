@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from uniar import ConfigError
-from uniar.training.mini.recipe import read_recipe
+from uniar.training.recipes import read
 
 STAGE = "{steps: 3, batch_size: 2, lr: 0.001}"
 GOOD = f"tokenizer: {STAGE}\nvae: {STAGE}\ndecoder: {STAGE}\nautoregressive: {STAGE}\n"
@@ -22,14 +22,14 @@ def _file(folder: Path, text: str) -> Path:
 
 
 def test_our_recipe_can_be_read():
-    recipe = read_recipe(Path(str(resources.files("uniar"))) / "recipes" / "mini.yaml")
+    recipe = read(Path(str(resources.files("uniar"))) / "recipes" / "mini.yaml")
     assert recipe.canvas == 64
     assert recipe.autoregressive.steps > 0
 
 
 def test_overrides_apply(tmp_path):
     path = _file(tmp_path, GOOD)
-    recipe = read_recipe(path, ("decoder.steps=7", "vision.levels=[1, 2]", "seed=5", "flip_rate=0"))
+    recipe = read(path, ("decoder.steps=7", "vision.levels=[1, 2]", "seed=5", "flip_rate=0"))
     assert recipe.decoder.steps == 7
     assert recipe.vae.steps == 3
     assert recipe.vision.levels == (1, 2)
@@ -55,7 +55,7 @@ def test_overrides_apply(tmp_path):
 def test_a_mistake_is_one_sentence(tmp_path, text, told):
     path = _file(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
-        read_recipe(path)
+        read(path)
     assert str(path) in str(refused.value)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -63,11 +63,11 @@ def test_a_mistake_is_one_sentence(tmp_path, text, told):
 
 def test_a_missing_recipe_and_a_bad_override(tmp_path):
     with pytest.raises(ConfigError, match="no such recipe"):
-        read_recipe(tmp_path / "nothing.yaml")
+        read(tmp_path / "nothing.yaml")
     with pytest.raises(ConfigError, match="--set decoder.steps: expected key.key=value"):
-        read_recipe(_file(tmp_path, GOOD), ("decoder.steps",))
+        read(_file(tmp_path, GOOD), ("decoder.steps",))
     with pytest.raises(ConfigError, match="decoder.stepz: unknown key"):
-        read_recipe(_file(tmp_path, GOOD), ("decoder.stepz=3",))
+        read(_file(tmp_path, GOOD), ("decoder.stepz=3",))
 
 
 def test_the_command_line_tells_it_without_a_traceback(tmp_path, uniar_cli):
@@ -96,5 +96,5 @@ def test_the_command_line_tells_it_without_a_traceback(tmp_path, uniar_cli):
 def test_a_bad_override_is_one_sentence(override, told):
     path = Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml"
     with pytest.raises(ConfigError, match=re.escape(told)) as error:
-        read_recipe(path, (override,))
+        read(path, (override,))
     assert "\n" not in str(error.value)

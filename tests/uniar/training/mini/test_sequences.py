@@ -14,8 +14,8 @@ from uniar.data.shapes import sample_scene
 from uniar.generation.prompt import IMAGE_PAD
 from uniar.training.mini.autoregressive import AutoregressiveStage
 from uniar.training.mini.build import fresh_vision
-from uniar.training.mini.recipe import read_recipe
 from uniar.training.mini.sequences import Row, sample_row, tokenize
+from uniar.training.recipes import read
 from uniar.training.sequences import pack
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 def stage(tmp_path_factory) -> AutoregressiveStage:
     """The smoke recipe's last stage with fresh weights."""
     overrides = ("packed_length=120", "turns=3", "input_flip_rate=0.0")
-    recipe = read_recipe(Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml", overrides)
+    recipe = read(Path(str(resources.files("uniar"))) / "recipes" / "mini-smoke.yaml", overrides)
     return AutoregressiveStage(recipe, folder=tmp_path_factory.mktemp("stage"), vision=fresh_vision(recipe)).eval()
 
 

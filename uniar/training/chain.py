@@ -1,0 +1,58 @@
+"""Stages one after another: each starts from the checkpoint that the one before it wrote.
+
+OUT/1-decoder, OUT/2-sft, ...       states, logs and checkpoint of each stage
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from uniar.training.recipes import StageRecipe
+from uniar.training.running import runner
+
+
+def train_chain(
+    recipes: Sequence[StageRecipe],
+    out: Path,
+    *,
+    start: Path,
+    say: Callable[[str], None],
+    minutes_left: Callable[[], float | None],
+    export: Path,
+) -> Path | None:
+    """Train the stages in order; one that is finished is not done again.
+
+    Args:
+        recipes: of the stages; their `checkpoint` is not used.
+        out: folder of all of them.
+        start: checkpoint of the first.
+        say: prints one line.
+        minutes_left: None for no limit; asked before each stage.
+        export: where the last checkpoint is written.
+
+    Returns:
+        export, or None when the time was up before the last step.
+    """
+    checkpoint = start
+    for i, recipe in enumerate(recipes, 1):
+        folder = out / f"{i}-{recipe.stage}"
+        made = folder / "checkpoint"
+        if not (made / "config.json").is_file():
+            left = minutes_left()
+            if left is not None and left <= 0:
+                return None
+            given = replace(recipe, checkpoint=str(checkpoint))
+            if runner(recipe.stage)(given, folder, say=say, max_minutes=left, export=made) is None:
+                return None
+        checkpoint = made
+    if checkpoint != export:
+        fresh = export.with_name(f".{export.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(checkpoint, fresh)
+        shutil.rmtree(export, ignore_errors=True)
+        os.replace(fresh, export)
+    return export

@@ -1,0 +1,77 @@
+"""Writing a checkpoint that differs from another in some of its files; whole or absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from uniar.checkpoint.weights import weight_files
+from uniar.training.distributed import Processes
+
+
+@contextmanager
+def copied_checkpoint(base: Path, target: Path, *, without: Callable[[Path], bool]) -> Iterator[Path]:
+    """A folder beside the target with copies of the base's files; it becomes the target when the block ends well.
+
+    Args:
+        base: checkpoint in the released layout.
+        target: folder to write; an older checkpoint there is replaced once the new one is whole.
+        without: path below the base -> whether it is left out.
+    """
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+
+    def left_out(where: str, names: list[str]) -> set[str]:
+        return {name for name in names if without((Path(where) / name).relative_to(base))}
+
+    shutil.copytree(base, fresh, ignore=left_out)
+    yield fresh
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(fresh, target)
+
+
+def stored_dtype(folder: Path, stem: str = "model") -> torch.dtype:
+    """Floating-point type of the weights in a folder; one tensor tells, reading them all would hold the whole model again."""
+    with safe_open(weight_files(folder, stem)[0], framework="pt") as file:
+        return next(t.dtype for t in map(file.get_tensor, file.keys()) if t.is_floating_point())
+
+
+def export_language(processes: Processes, model: Any, base: Path, target: Path, weights: Mapping[str, Tensor] | None = None) -> Path:
+    """Write a checkpoint in the released layout: the AR model is `model`, everything else as in `base`.
+
+    Every process must call it; the main one writes. A checkpoint that is there is replaced once the new one is whole.
+
+    Args:
+        processes: of the run.
+        model: the AR model; only the main process needs it.
+        base: checkpoint that the run started from.
+        target: folder to write.
+        weights: full weights, where the model's own are sharded or not what is to be written; default: its own.
+    """
+    if processes.main:
+        own = model.state_dict() if weights is None else weights
+        dtype = stored_dtype(base)
+        with copied_checkpoint(base, target, without=_of_the_model) as fresh:
+            save_model(model, fresh, own, dtype)
+    processes.wait()
+    return target
+
+
+def save_model(model: Any, folder: Path, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """`save_pretrained` with the given full weights, floating-point ones in `dtype`."""
+    model.config.dtype = dtype
+    model.save_pretrained(folder, state_dict={k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()})
+
+
+def _of_the_model(path: Path) -> bool:
+    # The old AR weights; and golden records, which the new weights would not reproduce.
+    name = path.name
+    return path.parent == Path() and (name.startswith("golden") or (name.startswith("model") and ".safetensors" in name))
