@@ -267,7 +267,7 @@ def _grpo(recipe: GrpoRecipe, blank: Blank, prompts: int) -> DryStage:
     decoder, vision = blank.decoder(), blank.vision()
     beside = [Beside("decoder and tokenizer", "4 B x DiT, VAE and tokenizer, frozen", (decoder.transformer, decoder.vae, vision))]
     if c.lora is not None:
-        from uniar.training.grpo.adapters import adapt
+        from uniar.training.adapters import adapt
 
         with torch.device("meta"):
             adapt(model, c.lora, seed=recipe.seed)

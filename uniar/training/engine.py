@@ -122,14 +122,14 @@ class Engine:
         return self.step
 
     def _cut_log(self, step: int) -> None:
-        # Steps after the state are done again; the log then tells each step once, and a torn last line is gone.
-        file = self.folder / "log.jsonl"
-        if not self.processes.main or not file.is_file():
-            return
-        kept = [line for line in file.read_text("utf-8").splitlines() if _step_of(line) <= step]
-        fresh = file.with_suffix(".new")
-        fresh.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        os.replace(fresh, file)
+        # Steps after the state are done again; the logs then tell each step once, and a torn last line is gone.
+        for file in (self.folder / "log.jsonl", self.folder / "evaluations.jsonl"):
+            if not self.processes.main or not file.is_file():
+                continue
+            kept = [line for line in file.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            fresh = file.with_suffix(".new")
+            fresh.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+            os.replace(fresh, file)
 
     def save(self) -> Path | None:
         """Write the state of this moment; every process must call it. Returns its folder in the main process."""

@@ -7,6 +7,7 @@ codes, and of the vision stack only the mergers, which bring features to the lan
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from uniar.attention import packed_mask
 from uniar.data.samples import Picture, TrainingSample
 from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
+from uniar.training.adapters import LoraSettings, adapt
+from uniar.training.partial_state import fingerprint, keep_partial
 from uniar.training.sequences import PackedBatch, encode, flip_codes, gather_codes, owned, packed, source_weights
 from uniar.training.stage import Prepared, StageDefaults, StepOutput
 
@@ -43,6 +46,8 @@ class LanguageConfig:
     """Positions of a packed row."""
     vision: str = "mergers"
     """Parts of the vision stack that learn: `mergers` or `none`. The bits stay as they are."""
+    lora: LoraSettings | None = None
+    """Adapters that learn instead of the weights; the vision stack then stays as it is. None is full fine-tuning."""
 
     def __post_init__(self) -> None:
         if self.vision not in ("mergers", "none"):
@@ -97,12 +102,23 @@ class LanguageStage(StageDefaults, nn.Module):
         self.config = config
         self.loss_weights: Mapping[str, float] = {"text": config.text_weight, "bit": config.bit_weight}
         self._seed, self._draw, self._encode_pictures, self._tokenizer = seed, draw, encode_pictures, tokenizer
-        for key, parameter in model.visual.named_parameters():
-            parameter.requires_grad_(config.vision == "mergers" and "merger" in key)
+        if config.lora is None:
+            for key, parameter in model.visual.named_parameters():
+                parameter.requires_grad_(config.vision == "mergers" and "merger" in key)
+            self._adapted = ()
+        else:
+            start = fingerprint(model)
+            # In a tuple it is not registered a second time: its parts are the model's own.
+            self._adapted = (adapt(model, config.lora, seed=seed),)
+            keep_partial(self, "model", start)
 
     def repeated_blocks(self) -> list[nn.Module]:
         """Layers worth compiling."""
         return [*self.model.model.language_model.layers, *self.model.visual_decoder]
+
+    def merged(self) -> Any:
+        """The model with its adapters folded in: a copy, in eval mode; without adapters the model itself."""
+        return copy.deepcopy(self._adapted[0]).merge_and_unload().eval() if self._adapted else self.model
 
     def checkpoint_activations(self) -> None:
         """Recompute the blocks' activations in the backward."""

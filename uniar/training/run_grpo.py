@@ -10,7 +10,6 @@ import torch
 
 import uniar
 from uniar.checkpoint.load import load_model
-from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
@@ -18,7 +17,7 @@ from uniar.training.exporting import export_language
 from uniar.training.grpo.record_mix import open_records
 from uniar.training.grpo.trainer import GrpoStage
 from uniar.training.recipes import GrpoRecipe, decisive, locate_data
-from uniar.training.running import finish
+from uniar.training.running import finish, refuse_sharded_adapters
 
 
 def train_grpo(
@@ -37,8 +36,7 @@ def train_grpo(
         the checkpoint, or None when the time was up before the last step.
     """
     processes = Processes()
-    if recipe.grpo.lora is not None and processes.shards(recipe.train.sharding):
-        raise ConfigError("train.sharding: got fsdp2 with grpo.lora; adapters are small, so use sharding none, or leave lora out.")
+    refuse_sharded_adapters(recipe.grpo.lora, processes, recipe.train.sharding, key="grpo.lora")
     base = uniar.load(recipe.checkpoint, dtype=torch.float32, device=processes.device)
     seed = derive_seed(recipe.seed, recipe.stage)
     stage = GrpoStage.from_checkpoint(

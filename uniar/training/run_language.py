@@ -22,7 +22,7 @@ from uniar.training.engine import Engine
 from uniar.training.exporting import export_language
 from uniar.training.language import LanguageStage
 from uniar.training.recipes import LanguageRecipe, Preview, decisive, locate_data
-from uniar.training.running import finish
+from uniar.training.running import finish, refuse_sharded_adapters
 
 
 def train_language(
@@ -41,6 +41,7 @@ def train_language(
         the checkpoint, or None when the time was up before the last step.
     """
     processes = Processes()
+    refuse_sharded_adapters(recipe.language.lora, processes, recipe.train.sharding, key="language.lora")
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
     processor = base.processor
     mix = Mix.open(locate_data(recipe.data), sizing=Sizing.from_processor(processor.image_processor), seed=recipe.seed)
@@ -67,6 +68,8 @@ def train_language(
         engine.on("preview", recipe.preview.every, _preview(base, recipe.preview, out / "previews", processes))
 
     def write(target: Path) -> Path:
+        if recipe.language.lora is not None:
+            return export_language(processes, stage.merged() if processes.main else None, base.folder, target)
         weights = {name.removeprefix("model."): t for name, t in engine.weights().items() if name.startswith("model.")}
         return export_language(processes, engine.stage.model, base.folder, target, weights)
 

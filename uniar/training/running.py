@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from uniar.errors import ConfigError
 from uniar.training import evaluation
+from uniar.training.adapters import LoraSettings
+from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
 from uniar.training.recipes import StageRecipe
 from uniar.training.trackers import open_trackers
@@ -48,6 +51,12 @@ def finish(
     if not engine.run(max_seconds=None if max_minutes is None else 60 * max_minutes):
         return None
     return write(export or out / "checkpoint")
+
+
+def refuse_sharded_adapters(lora: LoraSettings | None, processes: Processes, sharding: str, *, key: str) -> None:
+    """Raise ConfigError where adapters meet sharded weights, which cannot be folded together."""
+    if lora is not None and processes.shards(sharding):
+        raise ConfigError(f"train.sharding: got fsdp2 with {key}; adapters are small, so use sharding none, or leave lora out.")
 
 
 def runner(stage: str) -> Callable[..., Path | None]:

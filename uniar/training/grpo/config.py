@@ -5,25 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uniar.errors import ConfigError
+from uniar.training.adapters import LoraSettings
 from uniar.training.grpo.rewards import RewardUse
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoraSettings:
-    """Low-rank adapters instead of full fine-tuning."""
-
-    rank: int = 32
-    """Rank of each adapter, 1 or more."""
-    alpha: float = 64.0
-    """The adapters' product is scaled by alpha / rank."""
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    """Last names of the linear layers that get one: by default all of the language stack and of the visual head's stack."""
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or not self.alpha > 0:
-            raise ConfigError(f"lora.rank, lora.alpha: got {self.rank}, {self.alpha}; expected a rank of 1 or more and alpha above 0.")
-        if not self.targets:
-            raise ConfigError("lora.targets: got none; expected names of linear layers. Leave lora out for full fine-tuning.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from uniar.data.mix import Mix
-from uniar.data.mix_file import read_mix
+from uniar.data.mix_file import Dataset, read_mix
 from uniar.errors import ConfigError, InputError
 from uniar.training.grpo.records import JsonlRecords, Record, Records, ShapesRecords, read_rows
 
@@ -46,6 +46,8 @@ class MixedRecords:
         for d in datasets:
             if d.kind == "shards":
                 raise ConfigError(f"{d.where}.kind: got shards; expected jsonl or shapes, since prompts are no images.")
+            if d.kind == "shapes" and d != Dataset(name=d.name, kind=d.kind, weight=d.weight, where=d.where):
+                raise ConfigError(f"{d.where}: got settings of images; expected name, kind and weight alone, since prompts are drawn here.")
             try:
                 sources[d.name] = _World(d.name, seed) if d.kind == "shapes" else _File(d.name, path.parent / d.path)
             except InputError as error:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
-from uniar.errors import ConfigError
+from uniar.errors import ConfigError, TrainingError
 from uniar.generation.codes import Prefix
 from uniar.model import UniARForConditionalGeneration
-from uniar.training.grpo.adapters import adapt
+from uniar.training.adapters import adapt
 from uniar.training.grpo.advantage import Advantages, advantages
 from uniar.training.grpo.config import GrpoConfig
 from uniar.training.grpo.logprobs import bit_logprobs
@@ -28,6 +28,7 @@ from uniar.training.grpo.loss import grpo_loss
 from uniar.training.grpo.records import Record, Records
 from uniar.training.grpo.rewards import FAILED, NOT_APPLICABLE, OK, OUTCOMES, Reward, load_reward, refuse_share
 from uniar.training.grpo.rollout import CheckpointDecode, Decode, decode_all, judge, sample, seeds_of
+from uniar.training.partial_state import fingerprint, keep_partial
 from uniar.training.stage import Prepared, StageDefaults, StepOutput
 
 
@@ -107,21 +108,16 @@ class GrpoStage(StageDefaults, nn.Module):
         # In tuples modules are not registered: neither the optimiser nor the state sees frozen ones.
         self._world = (records, prefix_of, decode)
         self._grid = _grid(model, config)
-        self._start = _fingerprint(model)
+        start = fingerprint(model)
         model.requires_grad_(True)
         model.visual.requires_grad_(False)
         reference = _frozen_copy(model) if config.lora is None and config.beta > 0 else None
         adapted = adapt(model, config.lora, seed=seed) if config.lora is not None else None
         self._frozen = (reference, adapted)
         self.policy = model
-        self.register_buffer("start", torch.tensor(self._start, dtype=torch.float64))
         self._rollouts: dict[tuple[int, ...], Rollout] = {}
         self._reasons: dict[str, str] = {}
-        self._unsaved = {n for n, p in self.named_parameters() if not p.requires_grad} | {
-            n for n, _ in self.named_buffers() if n.startswith("policy.")
-        }
-        self.register_state_dict_post_hook(_drop_unsaved)
-        self.register_load_state_dict_post_hook(_allow_unsaved)
+        keep_partial(self, "policy", start)
 
     @classmethod
     def from_checkpoint(
@@ -180,6 +176,11 @@ class GrpoStage(StageDefaults, nn.Module):
             if any(known[0] == places[0] for known in self._rollouts):
                 self._rollouts.clear()
             self._rollouts[places] = self._roll_out(turn, places)
+        if places not in self._rollouts:
+            raise TrainingError(
+                f"step {step}: the rollout that it goes on with is not part of the state. Resume from a state at the end of a round "
+                f"of {self.config.inner_epochs} steps."
+            )
         made = self._rollouts[places]
         batch = GrpoBatch(made, self._reference(made))
         # Casts of the weights that were made without gradients must not serve the forward.
@@ -302,23 +303,3 @@ def _frozen_copy(model: UniARForConditionalGeneration) -> UniARForConditionalGen
     # The vision stack is frozen in both, so one is enough.
     reference.model.visual = model.visual
     return reference.eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def _fingerprint(model: nn.Module) -> list[float]:
-    # Two sums tell the checkpoints of one architecture apart; the state does not hold the weights that training leaves alone.
-    sums = [[p.sum(dtype=torch.float64), p.abs().sum(dtype=torch.float64)] for p in model.parameters()]
-    return torch.tensor(sums, dtype=torch.float64).sum(0).tolist()
-
-
-def _drop_unsaved(stage: GrpoStage, state: dict[str, Any], prefix: str, _: Any) -> None:
-    for name in stage._unsaved:
-        state.pop(prefix + name, None)
-
-
-def _allow_unsaved(stage: GrpoStage, keys: Any) -> None:
-    keys.missing_keys[:] = [key for key in keys.missing_keys if key not in stage._unsaved]
-    # Sums in float64 agree to about 1e-13 of the total, however they are ordered.
-    if any(abs(a - b) > 1e-11 * stage._start[1] for a, b in zip(stage.start.tolist(), stage._start, strict=True)):
-        # The error that `load_state_dict` promises; `state.restore` tells it with the state's file.
-        raise RuntimeError(f"the run started from other weights: sums {stage.start.tolist()}, here {stage._start}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from uniar.training.grpo.config import LoraSettings
+from uniar.training.adapters import LoraSettings
 
 HERE = Path(__file__).parent
 KINDS = {"accumulate": int, "inner_epochs": int, "micro_batch": int, "save_every": int, "precision": str}

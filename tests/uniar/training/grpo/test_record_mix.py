@@ -141,3 +141,9 @@ def test_mistakes_are_told_with_their_place(tmp_path):
         open_records(mixed(tmp_path, "name: a, path: a.jsonl, sampled_ratio: 4"), seed=3)
     with pytest.raises(ConfigError, match="got no readable file"):
         open_records(tmp_path / "absent.yaml", seed=3)
+
+
+def test_settings_of_images_are_refused_where_prompts_are_drawn(tmp_path):
+    path = mixed(tmp_path, "name: world, kind: shapes, split: held_out")
+    with pytest.raises(ConfigError, match=r"mix\.yaml:2: datasets\[0\]: got settings of images; expected name, kind and weight alone"):
+        open_records(path, seed=3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from uniar.errors import ConfigError
-from uniar.training.grpo.config import GrpoConfig, LoraSettings
+from uniar.training.adapters import LoraSettings
+from uniar.training.grpo.config import GrpoConfig
 from uniar.training.grpo.rewards import RewardUse
 from uniar.training.grpo.trainer import GrpoStage
 

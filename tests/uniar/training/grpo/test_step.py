@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from uniar.errors import TrainingError
-from uniar.training.grpo.config import LoraSettings
+from uniar.training.adapters import LoraSettings
 from uniar.training.grpo.rollout import seeds_of
 from uniar.training.grpo.trainer import GrpoStage
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 import uniar
 from uniar.errors import TrainingError
 from uniar.generation.codes import generate_codes
-from uniar.training.grpo.config import GrpoConfig, LoraSettings
+from uniar.training.adapters import LoraSettings
+from uniar.training.grpo.config import GrpoConfig
 from uniar.training.grpo.logprobs import bit_logprobs
 from uniar.training.grpo.loss import k3
 from uniar.training.grpo.records import ShapesRecords
@@ -217,3 +218,9 @@ def test_a_step_on_the_bundled_checkpoint_with_the_scorer_as_reward(toy, tmp_pat
     assert record["grad_norm"] > 0 or record["flat_share"] == 1.0
     kept = load_file(tmp_path / "step-00000001" / "module.safetensors")
     assert not any("decoder." in name and "visual_decoder" not in name for name in kept)
+
+
+def test_going_on_in_the_middle_of_a_round_is_refused(stage_of):
+    stage = stage_of(inner_epochs=2)
+    with pytest.raises(TrainingError, match="step 3: the rollout that it goes on with is not part of the state"):
+        stage.prepare(3, range(12, 16))
