@@ -62,7 +62,8 @@ class Engine:
         self.config, self.folder, self.seed = config, folder, seed
         self.processes = processes or Processes()
         self.say, self._every, self.trackers = say, dict(every or {}), trackers
-        self._describe = dict(describe or {})
+        # As it will be read again: JSON knows no tuples.
+        self._describe = json.loads(json.dumps(dict(describe or {})))
         if config.batch_size % (self.processes.world * config.accumulate):
             raise ConfigError(
                 f"batch_size: got {config.batch_size}; expected a multiple of {self.processes.world} processes "

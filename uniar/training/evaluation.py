@@ -17,7 +17,7 @@ from torch import nn
 
 from uniar.errors import ConfigError
 from uniar.training.distributed import Processes
-from uniar.training.entry_points import load_entry_point
+from uniar.training.entry_points import load_entry_point, one_line
 
 GROUP = "uniar.evaluators"
 
@@ -60,7 +60,7 @@ def event(
     export: Callable[[Path], Path],
     say: Callable[[str], None],
 ) -> Callable[[int, nn.Module], None]:
-    """The engine's event of an evaluation: its figures go to `evaluations.jsonl`, one line each time.
+    """The engine's event of an evaluation: its figures, or why there are none, go to `evaluations.jsonl`, one line each time.
 
     Args:
         evaluation: which and with what.
@@ -79,11 +79,18 @@ def event(
         here.mkdir(parents=True, exist_ok=True)
         checkpoint = export(here / "checkpoint")
         if processes.main:
-            values = {key: float(v) for key, v in evaluator(checkpoint, step=step, folder=here).items()}
+            record: dict[str, Any] = {"step": step, "name": evaluation.name}
+            try:
+                record |= {key: float(v) for key, v in evaluator(checkpoint, step=step, folder=here).items()}
+                told = f": {', '.join(f'{k} {v:.4f}' for k, v in record.items() if k not in ('step', 'name'))}"
+                shutil.rmtree(checkpoint)
+            # It is foreign code, and hours of training must not end with it; there is then a reason and no figure.
+            except Exception as error:
+                record["error"] = one_line(error)
+                told = f" failed, training goes on and {checkpoint} stays: {record['error']}"
             with (folder / "evaluations.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, "name": evaluation.name, **values}) + "\n")
-            say(f"{evaluation.name} after {step} steps: {', '.join(f'{k} {v:.4f}' for k, v in values.items())}")
-            shutil.rmtree(checkpoint)
+                file.write(json.dumps(record) + "\n")
+            say(f"{evaluation.name} after {step} steps{told}")
         processes.wait()
 
     return evaluate

@@ -96,6 +96,20 @@ def test_a_checkpoint_of_the_moment_is_scored_and_removed(registered, tmp_path):
     assert here.waits == 2
 
 
+def test_an_evaluation_that_fails_does_not_cost_the_run(registered, tmp_path):
+    told: list[str] = []
+    evaluate = event(
+        Evaluation(name="suite", every=5), folder=tmp_path, processes=Here(), export=exporting(iter(["x", 0.5])), say=told.append
+    )
+    evaluate(5, torch.nn.Identity())
+    evaluate(10, torch.nn.Identity())
+    first, second = lines(tmp_path / "evaluations.jsonl")
+    assert (first["step"], "score" in first, second["score"]) == (5, False, 0.5)
+    assert first["error"].startswith("ValueError: could not convert") and "failed, training goes on" in told[0]
+    # What could not be scored can be scored later.
+    assert (tmp_path / "evaluations" / "step-00000005-suite" / "checkpoint" / "weights").is_file()
+
+
 def test_the_other_processes_export_and_wait(registered, tmp_path):
     told: list[str] = []
     here = Here(main=False)
