@@ -25,7 +25,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = CliRunner().invoke(cli, ["train", recipe, "--out", str(out), "--stage", "tokenizer", "--threads", "1"])
     assert first.exit_code == 0, first.output
     assert not (out / "checkpoint").exists()
-    second = CliRunner().invoke(cli, ["train", recipe, "--out", str(out), "--threads", "1"])
+    early = CliRunner().invoke(cli, ["train", recipe, "--out", str(out), "--export-only", "--threads", "1"])
+    assert early.exit_code == 1
+    second = CliRunner().invoke(cli, ["train", "mini", "--smoke", "--out", str(out), "--threads", "1"])
     assert second.exit_code == 0, second.output
     return out
 
@@ -33,6 +35,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_finished_stage_is_not_trained_again(trained: Path):
     steps = [json.loads(line)["step"] for line in (trained / "tokenizer" / "log.jsonl").read_text("utf-8").splitlines()]
     assert steps == [4]
+
+
+def test_the_stages_of_then_follow_one_another(trained: Path):
+    made = [p.name for p in sorted(trained.glob("[0-9]-*"))]
+    assert made == ["1-decoder", "2-sft", "3-grpo"]
+    weights = ("model.safetensors", "sd3_transformer/diffusion_pytorch_model.safetensors")
+    of = [[(trained / d / w).read_bytes() for w in weights] for d in ("base", *(f"{m}/checkpoint" for m in made), "checkpoint")]
+    # The decoder's stage leaves the model alone, the model's stages the decoder; the last checkpoint is the result.
+    assert of[0][0] == of[1][0] and of[0][1] != of[1][1]
+    assert of[1][0] != of[2][0] and of[1][1] == of[2][1] == of[3][1]
+    assert of[3] == of[4]
+
+
+def test_a_finished_chain_is_not_trained_again(trained: Path):
+    logs = sorted(trained.rglob("log.jsonl"))
+    before = [f.read_bytes() for f in logs]
+    again = CliRunner().invoke(cli, ["train", "mini", "--smoke", "--out", str(trained), "--export-only", "--threads", "1"])
+    assert again.exit_code == 0 and again.output.strip().endswith(f"checkpoint: {trained / 'checkpoint'}"), again.output
+    assert len(logs) == 7 and [f.read_bytes() for f in logs] == before
 
 
 def test_the_checkpoint_makes_edits_and_answers(trained: Path):
@@ -53,8 +74,9 @@ def test_the_checkpoint_makes_edits_and_answers(trained: Path):
 
 
 def test_a_question_cannot_spell_a_placeholder(trained: Path):
-    import uniar
     from PIL import Image
+
+    import uniar
 
     model = uniar.load(trained / "checkpoint")
     scene = Image.fromarray(render(sample_scene(np.random.default_rng(0))))
