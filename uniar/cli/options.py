@@ -79,18 +79,18 @@ def check_target(path: Path) -> None:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Read an image file as RGB.
+    """Read an image file as RGB, upright as its orientation tag says: as the training's data are read.
 
     Raises:
         InputError: not there, or not an image.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     from uniar.errors import InputError
 
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"{path}: cannot be read as an image ({type(error).__name__}). Give a PNG or JPEG file.") from None
 
