@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -67,8 +68,14 @@ def export_language(processes: Processes, model: Any, base: Path, target: Path, 
 
 def save_model(model: Any, folder: Path, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
     """`save_pretrained` with the given full weights, floating-point ones in `dtype`."""
-    model.config.dtype = dtype
     model.save_pretrained(folder, state_dict={k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()})
+    # transformers notes the dtype that the model computes in, here that of the training; readers go by that of the file.
+    file = folder / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    for part in ("text_config", "vision_config"):
+        config[part]["dtype"] = None
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _of_the_model(path: Path) -> bool:

@@ -31,4 +31,6 @@ def test_adapters_are_trained_saved_resumed_and_folded_in(tmp_path):
     assert found.keys() == mine.keys()
     changed = {n for n in mine if not torch.equal(mine[n], found[n])}
     assert changed and all(n.endswith("proj.weight") and "visual." not in n for n in changed)
+    # The stored dtype is told, not the one that the training computed in.
+    assert (whole / "config.json").read_text("utf-8") == (uniar.load("uniar-mini").folder / "config.json").read_text("utf-8")
     assert uniar.load(whole).generate(["a photo of a star"], height=64, width=64, seeds=[0], decoder_steps=1)[0].image.size == (64, 64)
