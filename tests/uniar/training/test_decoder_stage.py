@@ -149,15 +149,16 @@ def test_settings_that_cannot_be_used(stage_of):
 
 
 def test_the_recipe_trains_and_exports_the_averaged_transformer_alone(base, tmp_path):
-    changes = ("data=mix/mini-images.yaml", "train.steps=3", "train.batch_size=2", "train.ema=0.5")
-    recipe = read(OURS / "decoder.yaml", (*changes, "train.precision=float32"))
+    changes = ("data=mix/mini-images.yaml", "train.steps=3", "train.batch_size=2", "train.ema=0.5", "train.precision=float32")
+    # Other settings than those that the bundled decoder was trained with, so that the configuration must change.
+    recipe = read(OURS / "decoder.yaml", (*changes, "decoder.random_crop=false", "decoder.feature_dropout=0.2"))
     made = train_decoder(recipe, tmp_path, say=lambda _: None)
     old, new = ({f.relative_to(d): f.read_bytes() for f in d.rglob("*") if f.is_file()} for d in (base.folder, made))
     assert old.keys() == new.keys()
     changed = {str(f) for f in old if old[f] != new[f]}
     assert changed == {"sd3_transformer/config.json", "sd3_transformer/diffusion_pytorch_model.safetensors"}
     config = json.loads(new[Path("sd3_transformer/config.json")])
-    assert config["train_use_random_crop_pos_embed"] is True and config["drop_image_token_prob_for_cfg"] == 0.1
+    assert config["train_use_random_crop_pos_embed"] is False and config["drop_image_token_prob_for_cfg"] == 0.2
     average = load_file(tmp_path / "step-00000003" / "average.safetensors")
     stored = load_file(made / "sd3_transformer" / "diffusion_pytorch_model.safetensors")
     for name, tensor in stored.items():
