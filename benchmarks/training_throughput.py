@@ -49,7 +49,7 @@ def main(steps: int, turns: int, batch_size: int, images: int, threads: int) -> 
     from uniar.cli.main import cli
     from uniar.training.recipe_file import OURS
     from uniar.training.recipes import read
-    from uniar.training.run_language import train_language
+    from uniar.training.running import train_stage
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
@@ -63,7 +63,7 @@ def main(steps: int, turns: int, batch_size: int, images: int, threads: int) -> 
             for side, more in sides.items():
                 changes = (f"data={mix}", f"train.steps={steps}", f"train.batch_size={batch_size}", *more)
                 recipe = read(OURS / "sft.yaml", (*changes, "train.schedule=constant", f"train.log_every={steps}", "train.keep=1"))
-                train_language(recipe, folder / side / str(turn), say=lambda _: None, max_minutes=None)
+                train_stage(recipe, folder / side / str(turn), say=lambda _: None, max_minutes=None)
         rates = {}
         for side in sides:
             told = [json.loads((folder / side / str(t) / "log.jsonl").read_text("utf-8").splitlines()[-1]) for t in range(1, turns + 1)]

@@ -43,7 +43,9 @@ def train(
     as_json: bool,
     threads: int | None,
 ) -> None:
-    """Train RECIPE: a file, or one of ours (mini, tokenizer, decoder, pretrain, sft, grpo, ...). Running it again goes on from the last saved state.
+    """Train RECIPE: a file, or one of ours (mini, tokenizer, decoder, pretrain, sft, grpo, ...).
+
+    Running it again goes on from the last saved state.
 
     Several processes: `torchrun --nproc-per-node N -m uniar train RECIPE`, or `accelerate launch -m uniar train RECIPE`.
     """
@@ -70,9 +72,9 @@ def train(
         return
     if stages or export_only:
         raise InputError(f"--stage, --export-only: got one with the stage {plan.stage!r}; they belong to the chain mini. Leave them out.")
-    from uniar.training.running import runner
+    from uniar.training.running import train_stage
 
-    target = runner(plan.stage)(plan, out, say=click.echo, max_minutes=max_minutes, export=export)
+    target = train_stage(plan, out, say=click.echo, max_minutes=max_minutes, export=export)
     if target is not None:
         click.echo(f"checkpoint: {target}")
 

@@ -16,6 +16,33 @@ _KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBacke
 """All of them: PyTorch chooses, as it does outside of training."""
 
 
+def pixels_of(pictures: Sequence[Picture], processor: Any, merge: int) -> tuple[Tensor, Tensor]:
+    """Sized pictures -> what the vision stack reads.
+
+    Args:
+        pictures: with an image each.
+        processor: the checkpoint's image processor.
+        merge: side of a patch group.
+
+    Returns:
+        pixel_values float32 (patches, channels * frames * patch * patch), grid_thw int64 (pictures, 3).
+
+    Raises:
+        InputError: a picture has another size than its rows and columns say.
+    """
+    # They are sized already; a second resize could only change them.
+    inputs = processor(images=[p.image.convert("RGB") for p in pictures], do_resize=False, return_tensors="pt")
+    grids = inputs["image_grid_thw"]
+    for picture, grid in zip(pictures, grids.tolist(), strict=True):
+        wanted = [1, picture.rows * merge, picture.columns * merge]
+        if grid != wanted:
+            raise InputError(
+                f"picture: got {picture.image.width} x {picture.image.height} pixels, {grid} patches; expected {wanted}. "
+                "Resize it first (uniar.data.sizing)."
+            )
+    return inputs["pixel_values"], grids
+
+
 class PictureEncoder:
     """Makes codes of pictures that have none.
 
@@ -37,18 +64,8 @@ class PictureEncoder:
             InputError: a picture has another size than its rows and columns say.
         """
         c = self._visual.config
-        # They are sized already; a second resize could only change them.
-        inputs = self._processor(images=[p.image.convert("RGB") for p in pictures], do_resize=False, return_tensors="pt")
-        grids = inputs["image_grid_thw"]
-        for picture, grid in zip(pictures, grids.tolist(), strict=True):
-            wanted = [1, picture.rows * c.spatial_merge_size, picture.columns * c.spatial_merge_size]
-            if grid != wanted:
-                raise InputError(
-                    f"picture: got {picture.image.width} x {picture.image.height} pixels, {grid} patches; expected {wanted}. "
-                    "Resize it first (uniar.data.sizing)."
-                )
+        values, grids = pixels_of(pictures, self._processor, c.spatial_merge_size)
         exact = self._visual.device.type == "cpu" if self._exact is None else self._exact
-        values = inputs["pixel_values"]
         sizes = grids.prod(-1).tolist()
         if exact:
             parts = [self._encode(v, g[None]) for v, g in zip(values.split(sizes), grids, strict=True)]

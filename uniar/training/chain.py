@@ -1,18 +1,17 @@
 """Stages one after another: each starts from the checkpoint that the one before it wrote.
 
-OUT/1-decoder, OUT/2-sft, ...       states, logs and checkpoint of each stage
+    OUT/1-sft, OUT/2-grpo, ...       states, logs and checkpoint of each stage
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from uniar.training.exporting import copied_checkpoint
 from uniar.training.recipes import StageRecipe
-from uniar.training.running import runner
+from uniar.training.running import train_stage
 
 
 def train_chain(
@@ -46,13 +45,10 @@ def train_chain(
             if left is not None and left <= 0:
                 return None
             given = replace(recipe, checkpoint=str(checkpoint))
-            if runner(recipe.stage)(given, folder, say=say, max_minutes=left, export=made) is None:
+            if train_stage(given, folder, say=say, max_minutes=left, export=made) is None:
                 return None
         checkpoint = made
     if checkpoint != export:
-        fresh = export.with_name(f".{export.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(checkpoint, fresh)
-        shutil.rmtree(export, ignore_errors=True)
-        os.replace(fresh, export)
+        with copied_checkpoint(checkpoint, export, without=lambda _: False):
+            pass
     return export

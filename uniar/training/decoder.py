@@ -139,16 +139,19 @@ class DecoderStage(StageDefaults, nn.Module):
         """Samples -> pictures, targets and noise, by size."""
         found = [(n, p) for n in numbers if (p := _picture(self._draw(n))) is not None]
         groups: dict[tuple[int, int, int, int], list[tuple[int, Picture]]] = {}
+        ratio = self._ratio(step)
         for number, picture in found:
-            groups.setdefault((picture.rows, picture.columns, *self._target_size(step, picture)), []).append((number, picture))
+            groups.setdefault((picture.rows, picture.columns, *self._target_size(picture, ratio)), []).append((number, picture))
         data = [self._group(step, members, size) for (_, _, *size), members in groups.items()]
         return Prepared(data, {"velocity": float(len(found))}, {"images": float(len(found))})
 
-    def _target_size(self, step: int, picture: Picture) -> tuple[int, int]:
-        # One ratio a step, so that images of one size stay one batch.
-        c, g = self.config, generator(self._seed, f"upscale/{step}")
-        drawn, ratio = torch.rand(2, generator=g).tolist()
-        ratio = 1 + (c.max_upscale - 1) * ratio if drawn < c.upscale_share else 1.0
+    def _ratio(self, step: int) -> float:
+        # One a step, so that images of one size stay one batch.
+        c = self.config
+        drawn, ratio = torch.rand(2, generator=generator(self._seed, f"upscale/{step}")).tolist()
+        return 1 + (c.max_upscale - 1) * ratio if drawn < c.upscale_share else 1.0
+
+    def _target_size(self, picture: Picture, ratio: float) -> tuple[int, int]:
         height, width = picture.image.height, picture.image.width
         # An image that has no finer detail than the tokenizer saw cannot teach upscaling.
         room = min(picture.original.height / height, picture.original.width / width)
@@ -200,7 +203,8 @@ class DecoderStage(StageDefaults, nn.Module):
         return StepOutput({"velocity": total}, {"upscaled": (float(larger), float(n))})
 
     def _errors(self, group: SizeGroup, device: torch.device) -> Tensor:
-        decoder, features, vae = (m.to(device) for m in self._frozen)
+        decoder, features, vae = self._frozen
+        features.to(device), vae.to(device)
         with torch.no_grad():
             codes = torch.stack(list(self._encode(group.pictures))) ^ group.flips.to(torch.uint8)
             conditions = features.feature_map(codes.to(device), *group.grid)

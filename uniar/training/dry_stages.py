@@ -23,7 +23,7 @@ from uniar.model import UniARForConditionalGeneration
 from uniar.training.activations import decoder_kept, language_kept, vision_kept
 from uniar.training.footprint import FLOAT, HALF, Beside, Footprint, size
 from uniar.training.optim import EngineConfig
-from uniar.training.recipes import DecoderRecipe, GrpoRecipe, LanguageRecipe, StageRecipe, TokenizerRecipe
+from uniar.training.recipes import DecoderRecipe, GrpoRecipe, LanguageRecipe, PackedRecipe, StageRecipe, TokenizerRecipe
 from uniar.vision.tokenizer import UniARVisionModel
 
 PROMPT_TOKENS = 64
@@ -153,7 +153,7 @@ def _unsplit(config: EngineConfig) -> str:
     return "optimizer muon" if config.optimizer == "muon" else ""
 
 
-def _packed(recipe: LanguageRecipe | TokenizerRecipe, length: int, samples: int) -> tuple[int, tuple[Figure, ...]]:
+def _packed(recipe: PackedRecipe, length: int, samples: int) -> tuple[int, tuple[Figure, ...]]:
     """Rows of a micro-batch, and the length of the run."""
     mean = recipe.tokens_per_sample
     told = f"{mean:,} a sample (tokens_per_sample)" if mean else f"at most; a sample is taken to fill a row of {length:,}"

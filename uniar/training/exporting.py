@@ -39,6 +39,11 @@ def copied_checkpoint(base: Path, target: Path, *, without: Callable[[Path], boo
     os.replace(fresh, target)
 
 
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, under what is left of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
 def stored_dtype(folder: Path, stem: str = "model") -> torch.dtype:
     """Floating-point type of the weights in a folder; one tensor tells, reading them all would hold the whole model again."""
     with safe_open(weight_files(folder, stem)[0], framework="pt") as file:
@@ -60,7 +65,7 @@ def export_language(processes: Processes, model: Any, base: Path, target: Path, 
     if processes.main:
         own = model.state_dict() if weights is None else weights
         dtype = stored_dtype(base)
-        with copied_checkpoint(base, target, without=_of_the_model) as fresh:
+        with copied_checkpoint(base, target, without=of_the_model) as fresh:
             save_model(model, fresh, own, dtype)
     processes.wait()
     return target
@@ -78,7 +83,7 @@ def save_model(model: Any, folder: Path, weights: Mapping[str, Tensor], dtype: t
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _of_the_model(path: Path) -> bool:
-    # The old AR weights; and golden records, which the new weights would not reproduce.
+def of_the_model(path: Path) -> bool:
+    """Whether a file, told from the checkpoint's folder, holds AR weights, or golden records, which other weights would not reproduce."""
     name = path.name
     return path.parent == Path() and (name.startswith("golden") or (name.startswith("model") and ".safetensors" in name))

@@ -68,7 +68,15 @@ class StageRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LanguageRecipe(StageRecipe):
+class PackedRecipe(StageRecipe):
+    """A stage whose samples are packed into rows."""
+
+    tokens_per_sample: int = 0
+    """Mean positions of a sample (`uniar data check` tells them); `--dry-run` alone reads it. 0: each is taken to fill a row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageRecipe(PackedRecipe):
     """`stage: pretrain` or `stage: sft`; they differ in their defaults for what carries the loss."""
 
     cache: str = ""
@@ -77,8 +85,6 @@ class LanguageRecipe(StageRecipe):
     """Losses, packing, dropout of the condition."""
     preview: Preview | None = None
     """Sample sheets; none by default."""
-    tokens_per_sample: int = 0
-    """Mean positions of a sample (`uniar data check` tells them); `--dry-run` alone reads it. 0: each is taken to fill a row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,13 +98,11 @@ class DecoderRecipe(StageRecipe):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TokenizerRecipe(StageRecipe):
+class TokenizerRecipe(PackedRecipe):
     """`stage: tokenizer`: the vision stack and its quantiser, under the language model."""
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     """Weights of the loss terms, flipped bits."""
-    tokens_per_sample: int = 0
-    """Mean positions of a sample (`uniar data check` tells them); `--dry-run` alone reads it. 0: each is taken to fill a row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""`uniar train` for the stages pretrain and sft: checkpoint and mix in, engine, checkpoint out."""
+"""The stages pretrain and sft of a recipe: a mix in, the checkpoint with the trained AR model out."""
 
 from __future__ import annotations
 
@@ -11,41 +11,24 @@ from torch import nn
 
 import uniar
 from uniar.data.code_cache import CachedPictures, CodeCache, tokenizer_fingerprint
-from uniar.data.faults import Faults
-from uniar.data.mix import Mix
 from uniar.data.pictures import PictureEncoder
 from uniar.data.samples import TrainingSample
 from uniar.data.sizing import Sizing
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
-from uniar.training.exporting import export_language
+from uniar.training.exporting import below, export_language
 from uniar.training.language import LanguageStage
-from uniar.training.recipes import LanguageRecipe, Preview, decisive, locate_data
-from uniar.training.running import finish, refuse_sharded_adapters
+from uniar.training.recipes import LanguageRecipe, Preview
+from uniar.training.running import Ready, mixed_samples, refuse_sharded_adapters
 
 
-def train_language(
-    recipe: LanguageRecipe, out: Path, *, say: Callable[[str], None], max_minutes: float | None = None, export: Path | None = None
-) -> Path | None:
-    """Train, resuming what `out` holds, and write the checkpoint.
-
-    Args:
-        recipe: what to train.
-        out: folder of states, log and previews.
-        say: prints one line.
-        max_minutes: stop cleanly after that long; the same command goes on later.
-        export: folder of the checkpoint; default `out/checkpoint`.
-
-    Returns:
-        the checkpoint, or None when the time was up before the last step.
-    """
-    processes = Processes()
+def language_ready(recipe: LanguageRecipe, out: Path, processes: Processes, say: Callable[[str], None]) -> Ready:
+    """See `training.running.train_stage`."""
     refuse_sharded_adapters(recipe.language.lora, processes, recipe.train.sharding, key="language.lora")
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
     processor = base.processor
-    mix = Mix.open(locate_data(recipe.data), sizing=Sizing.from_processor(processor.image_processor), seed=recipe.seed)
-    draw = Faults(mix, report=lambda line: say(f"broken record: {line}"), policy=recipe.faults)
+    draw = mixed_samples(recipe, Sizing.from_processor(processor.image_processor), say)
     source: Callable[[int], TrainingSample] = draw
     if recipe.cache:
         made_by = tokenizer_fingerprint(base.model.visual, processor.image_processor)
@@ -63,17 +46,16 @@ def train_language(
         seed=derive_seed(recipe.seed, recipe.stage),
         name=recipe.stage,
     )
-    engine = Engine(stage, recipe.train, folder=out, seed=recipe.seed, say=say, processes=processes, describe=decisive(recipe))
+    every = {}
     if recipe.preview is not None:
-        engine.on("preview", recipe.preview.every, _preview(base, recipe.preview, out / "previews", processes))
+        every["preview"] = (recipe.preview.every, _preview(base, recipe.preview, out / "previews", processes))
 
-    def write(target: Path) -> Path:
+    def write(engine: Engine, target: Path) -> Path:
         if recipe.language.lora is not None:
             return export_language(processes, stage.merged() if processes.main else None, base.folder, target)
-        weights = {name.removeprefix("model."): t for name, t in engine.weights().items() if name.startswith("model.")}
-        return export_language(processes, engine.stage.model, base.folder, target, weights)
+        return export_language(processes, stage.model, base.folder, target, below("model.", engine.weights()))
 
-    return finish(recipe, engine, write, max_minutes=max_minutes, export=export)
+    return Ready(stage, write, every)
 
 
 def _preview(base: Any, preview: Preview, folder: Path, processes: Processes) -> Callable[[int, nn.Module], None]:

@@ -1,17 +1,90 @@
-"""What the runs of all stages share once their engine stands: events, trackers, resume, train, export."""
+"""One run of a stage from a checkpoint, whatever the stage: engine, events, trackers, resume, train, export.
+
+What a stage reads and how its result is written is told by `run_tokenizer`, `run_decoder`, `run_language` and `run_grpo`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from uniar.data.faults import Faults
+from uniar.data.mix import Mix
+from uniar.data.sizing import Sizing
 from uniar.errors import ConfigError
 from uniar.training import evaluation
 from uniar.training.adapters import LoraSettings
 from uniar.training.distributed import Processes
-from uniar.training.engine import Engine
-from uniar.training.recipes import StageRecipe
+from uniar.training.engine import Engine, Event
+from uniar.training.recipes import StageRecipe, decisive, locate_data
 from uniar.training.trackers import open_trackers
+
+
+class Ready(NamedTuple):
+    """A stage that can be trained."""
+
+    stage: Any
+    """See `training.stage.Stage`."""
+    write: Callable[[Engine, Path], Path]
+    """Writes a checkpoint of the engine's current weights to a folder; every process calls it."""
+    every: Mapping[str, tuple[int, Event]] = MappingProxyType({})
+    """Events of the engine."""
+    afterwards: str = ""
+    """What the user must know of the result."""
+
+
+def train_stage(
+    recipe: StageRecipe, out: Path, *, say: Callable[[str], None], max_minutes: float | None = None, export: Path | None = None
+) -> Path | None:
+    """Train a stage, resuming what `out` holds, and write the checkpoint.
+
+    Args:
+        recipe: what to train.
+        out: folder of states, logs, previews and evaluations.
+        say: prints one line.
+        max_minutes: stop cleanly after that long; the same command goes on later.
+        export: folder of the checkpoint; default `out/checkpoint`.
+
+    Returns:
+        the checkpoint, or None when the time was up before the last step.
+    """
+    processes = Processes()
+    ready = _maker(recipe.stage)(recipe, out, processes, say)
+    engine = Engine(
+        ready.stage, recipe.train, folder=out, seed=recipe.seed, say=say, processes=processes, every=ready.every, describe=decisive(recipe)
+    )
+    made = finish(recipe, engine, partial(ready.write, engine), max_minutes=max_minutes, export=export)
+    if made is not None and processes.main and ready.afterwards:
+        say(ready.afterwards)
+    return made
+
+
+def _maker(stage: str) -> Callable[[Any, Path, Processes, Callable[[str], None]], Ready]:
+    # Each stage's libraries are imported when it is trained.
+    if stage == "tokenizer":
+        from uniar.training.run_tokenizer import tokenizer_ready
+
+        return tokenizer_ready
+    if stage == "decoder":
+        from uniar.training.run_decoder import decoder_ready
+
+        return decoder_ready
+    if stage == "grpo":
+        from uniar.training.run_grpo import grpo_ready
+
+        return grpo_ready
+    from uniar.training.run_language import language_ready
+
+    return language_ready
+
+
+def mixed_samples(recipe: StageRecipe, sizing: Sizing, say: Callable[[str], None]) -> Faults:
+    """The samples of a recipe's mix by number; broken records are told and counted."""
+    mix = Mix.open(locate_data(recipe.data), sizing=sizing, seed=recipe.seed)
+    return Faults(mix, report=lambda line: say(f"broken record: {line}"), policy=recipe.faults)
 
 
 def finish(
@@ -57,25 +130,6 @@ def refuse_sharded_adapters(lora: LoraSettings | None, processes: Processes, sha
     """Raise ConfigError where adapters meet sharded weights, which cannot be folded together."""
     if lora is not None and processes.shards(sharding):
         raise ConfigError(f"train.sharding: got fsdp2 with {key}; adapters are small, so use sharding none, or leave lora out.")
-
-
-def runner(stage: str) -> Callable[..., Path | None]:
-    """The function that trains a stage; its imports are made now."""
-    if stage == "tokenizer":
-        from uniar.training.run_tokenizer import train_tokenizer
-
-        return train_tokenizer
-    if stage == "decoder":
-        from uniar.training.run_decoder import train_decoder
-
-        return train_decoder
-    if stage == "grpo":
-        from uniar.training.run_grpo import train_grpo
-
-        return train_grpo
-    from uniar.training.run_language import train_language
-
-    return train_language
 
 
 def _nothing(_: str) -> None:

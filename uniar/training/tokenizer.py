@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uniar.attention import packed_mask
+from uniar.data.pictures import pixels_of
 from uniar.data.samples import Picture, TrainingSample
 from uniar.errors import ConfigError
 from uniar.seeding import derive_seed, generator
@@ -143,11 +144,11 @@ class TokenizerStage(StageDefaults, nn.Module):
         )
         order = [batch.sequences[i] for i in batch.order]
         pictures = [p for e in order for p in e.pictures]
-        inputs = self._processor(images=[p.image.convert("RGB") for p in pictures], do_resize=False, return_tensors="pt")
+        pixel_values, grid_thw = pixels_of(pictures, self._processor, v.spatial_merge_size)
         keys = [f"{e.sample.key}/{i}" for e in order for i in range(len(e.pictures))]
-        seed, sizes = derive_seed(self._seed, self.name, step), inputs["image_grid_thw"].prod(-1).tolist()
+        seed, sizes = derive_seed(self._seed, self.name, step), grid_thw.prod(-1).tolist()
         flips = [self._flips(seed, key, n) for key, n in zip(keys, sizes, strict=True)]
-        data = TokenizerBatch(packed=batch, pixel_values=inputs["pixel_values"], grid_thw=inputs["image_grid_thw"], flips=torch.cat(flips))
+        data = TokenizerBatch(packed=batch, pixel_values=pixel_values, grid_thw=grid_thw, flips=torch.cat(flips))
         counts = {"text": float(batch.text_tokens)} | {t: float(len(data.flips)) for t in self.loss_weights if t != "text"}
         return Prepared(data, counts, {"tokens": float((batch.segments >= 0).sum()), "images": float(len(pictures))})
 

@@ -23,7 +23,7 @@ from uniar.training.engine import Engine
 from uniar.training.optim import EngineConfig
 from uniar.training.recipe_file import OURS
 from uniar.training.recipes import locate_data, read
-from uniar.training.run_decoder import train_decoder
+from uniar.training.running import train_stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 WORLD = "mix/mini-images.yaml"
@@ -152,7 +152,7 @@ def test_the_recipe_trains_and_exports_the_averaged_transformer_alone(base, tmp_
     changes = ("data=mix/mini-images.yaml", "train.steps=3", "train.batch_size=2", "train.ema=0.5", "train.precision=float32")
     # Other settings than those that the bundled decoder was trained with, so that the configuration must change.
     recipe = read(OURS / "decoder.yaml", (*changes, "decoder.random_crop=false", "decoder.feature_dropout=0.2"))
-    made = train_decoder(recipe, tmp_path, say=lambda _: None)
+    made = train_stage(recipe, tmp_path, say=lambda _: None)
     old, new = ({f.relative_to(d): f.read_bytes() for f in d.rglob("*") if f.is_file()} for d in (base.folder, made))
     assert old.keys() == new.keys()
     changed = {str(f) for f in old if old[f] != new[f]}
@@ -171,8 +171,8 @@ def test_the_recipe_trains_and_exports_the_averaged_transformer_alone(base, tmp_
 def test_interrupted_training_goes_on_to_the_same_weights(tmp_path):
     changes = ("data=mix/mini-images.yaml", "train.batch_size=2", "train.steps=4", "train.save_every=2", "train.precision=float32")
     recipe = read(OURS / "decoder.yaml", changes)
-    whole = train_decoder(recipe, tmp_path / "whole", say=lambda _: None)
-    assert train_decoder(recipe, tmp_path / "parts", say=lambda _: None, max_minutes=0) is None
-    parts = train_decoder(recipe, tmp_path / "parts", say=lambda _: None)
+    whole = train_stage(recipe, tmp_path / "whole", say=lambda _: None)
+    assert train_stage(recipe, tmp_path / "parts", say=lambda _: None, max_minutes=0) is None
+    parts = train_stage(recipe, tmp_path / "parts", say=lambda _: None)
     weights = [(m / "sd3_transformer" / "diffusion_pytorch_model.safetensors").read_bytes() for m in (whole, parts)]
     assert weights[0] == weights[1]

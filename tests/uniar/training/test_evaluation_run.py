@@ -10,7 +10,7 @@ from evals.errors import SuiteError
 from evals.training import SuiteEvaluator, suite
 from uniar.training.recipe_file import OURS
 from uniar.training.recipes import read
-from uniar.training.run_language import train_language
+from uniar.training.running import train_stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -22,7 +22,7 @@ def test_a_suite_runs_at_its_interval_and_its_run_folder_stays(tmp_path):
         f"evaluations=[{{name: suite, every: 2, settings: {settings}}}]",
     )  # fmt: skip
     told = []
-    made = train_language(read(OURS / "sft.yaml", changes), tmp_path, say=told.append)
+    made = train_stage(read(OURS / "sft.yaml", changes), tmp_path, say=told.append)
     lines = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").read_text("utf-8").splitlines()]
     # At the interval, and after the last step.
     assert [(r["step"], r["name"]) for r in lines] == [(2, "suite"), (3, "suite")]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 import uniar
 from uniar.training.recipe_file import OURS
 from uniar.training.recipes import read
-from uniar.training.run_language import train_language
+from uniar.training.running import train_stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 CHANGES = (
@@ -20,9 +20,9 @@ CHANGES = (
 
 def test_adapters_are_trained_saved_resumed_and_folded_in(tmp_path):
     recipe = read(OURS / "sft.yaml", CHANGES)
-    whole = train_language(recipe, tmp_path / "whole", say=lambda _: None)
-    assert train_language(recipe, tmp_path / "parts", say=lambda _: None, max_minutes=0) is None
-    parts = train_language(recipe, tmp_path / "parts", say=lambda _: None)
+    whole = train_stage(recipe, tmp_path / "whole", say=lambda _: None)
+    assert train_stage(recipe, tmp_path / "parts", say=lambda _: None, max_minutes=0) is None
+    parts = train_stage(recipe, tmp_path / "parts", say=lambda _: None)
     state = load_file(tmp_path / "whole" / "step-00000004" / "module.safetensors")
     assert all(".lora_A." in n or ".lora_B." in n or n == "start" for n in state) and len(state) > 10
     mine, again = (load_file(m / "model.safetensors") for m in (whole, parts))

@@ -18,7 +18,7 @@ from uniar.training.engine import Engine
 from uniar.training.optim import EngineConfig
 from uniar.training.recipe_file import OURS
 from uniar.training.recipes import locate_data, read
-from uniar.training.run_tokenizer import train_tokenizer
+from uniar.training.running import train_stage
 from uniar.training.tokenizer import TokenizerConfig, TokenizerStage
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -140,7 +140,7 @@ def test_settings_that_cannot_be_used(settings, told):
 def test_the_recipe_exports_model_and_encoder_with_one_tokenizer(tmp_path):
     changes = ("data=mix/mini-sft.yaml", "train.steps=2", "train.batch_size=3", "train.precision=float32", "tokenizer.packed_length=256")
     told = []
-    made = train_tokenizer(read(OURS / "tokenizer.yaml", changes), tmp_path, say=told.append)
+    made = train_stage(read(OURS / "tokenizer.yaml", changes), tmp_path, say=told.append)
     assert "must be trained again" in told[-1]
     model, encoder = load_file(made / "model.safetensors"), load_file(made / "bsq_encoder" / "model.safetensors")
     visual = {n.removeprefix("model.visual."): t for n, t in model.items() if n.startswith("model.visual.")}
