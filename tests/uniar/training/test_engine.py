@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -32,15 +29,6 @@ def small() -> ModuleType:
     return module
 
 
-def _started(out: Path, steps: int, *options: str, processes: int = 1) -> None:
-    alone = [sys.executable, str(SCRIPT)]
-    several = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), str(SCRIPT)]
-    command = [*(several if processes > 1 else alone), str(out), str(steps), *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-
-
 def _log(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
 
@@ -58,8 +46,8 @@ def unbroken(tmp_path_factory, small) -> Path:
 
 
 @pytest.mark.parametrize("options", [("ema=0.9",), ("sharding=fsdp2", "accumulate=2", "ema=0.9")], ids=["ddp", "fsdp2"])
-def test_two_processes_are_one(unbroken, tmp_path, small, options):
-    _started(tmp_path / "two", 4, *options, processes=2)
+def test_two_processes_are_one(unbroken, tmp_path, small, started, options):
+    started(SCRIPT, tmp_path / "two", 4, *options, processes=2)
     alone, two = _log(unbroken), _log(tmp_path / "two")
     assert [r["step"] for r in two] == [1, 2, 3, 4]
     for a, b in zip(alone, two, strict=False):
@@ -79,10 +67,10 @@ def test_micro_batches_change_nothing(unbroken, tmp_path, small):
     assert [r["loss"] for r in _log(tmp_path / "micro")] == pytest.approx([r["loss"] for r in _log(unbroken)[:4]], abs=1e-5)
 
 
-def test_a_run_killed_twenty_times_is_an_unbroken_one(tmp_path):
+def test_a_run_killed_twenty_times_is_an_unbroken_one(tmp_path, started):
     # In a process of its own too: sums over another number of threads round differently.
-    _started(tmp_path / "whole", 30, "save_every=2")
-    _started(tmp_path / "killed", 30, "save_every=2", "kills=20")
+    started(SCRIPT, tmp_path / "whole", 30, "save_every=2")
+    started(SCRIPT, tmp_path / "killed", 30, "save_every=2", "kills=20")
     told = ("steps_per_s", "tokens_per_s", "loading")
     whole, killed = ([{k: v for k, v in r.items() if k not in told} for r in _log(tmp_path / x)] for x in ("whole", "killed"))
     assert whole == killed

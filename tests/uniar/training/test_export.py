@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -14,23 +11,9 @@ from safetensors.torch import load_file
 SCRIPT = Path(__file__).with_name("export_run.py")
 
 
-def trained(golden: Path, out: Path, lr: float) -> Path:
-    """A checkpoint of two processes that shared the weights."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)]
-    ran = subprocess.run(
-        [*command, str(golden), str(out), str(lr)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return out / "checkpoint"
-
-
-def test_a_sharded_run_that_learns_nothing_exports_what_verifies(golden, tmp_path, uniar_cli):
-    made = trained(golden, tmp_path, 0.0)
+def test_a_sharded_run_that_learns_nothing_exports_what_verifies(golden, tmp_path, uniar_cli, started):
+    started(SCRIPT, golden, tmp_path, 0.0, processes=2)
+    made = tmp_path / "checkpoint"
     # The export leaves recordings out, since new weights would not reproduce them; these weights must.
     for file in golden.glob("golden*"):
         assert not (made / file.name).exists()
@@ -40,8 +23,9 @@ def test_a_sharded_run_that_learns_nothing_exports_what_verifies(golden, tmp_pat
     assert "32 of 32 tensors agree." in told.out
 
 
-def test_a_sharded_run_that_learns_exports_what_it_learnt(golden, tmp_path, uniar_cli):
-    made = trained(golden, tmp_path, 0.01)
+def test_a_sharded_run_that_learns_exports_what_it_learnt(golden, tmp_path, uniar_cli, started):
+    started(SCRIPT, golden, tmp_path, 0.01, processes=2)
+    made = tmp_path / "checkpoint"
     stored, before = load_file(made / "model.safetensors"), load_file(golden / "model.safetensors")
     state = load_file(tmp_path / "run" / "step-00000002" / "module.safetensors")
     assert stored.keys() == before.keys() == {n.removeprefix("model.") for n in state}

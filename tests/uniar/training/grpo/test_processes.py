@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -29,13 +26,9 @@ def small() -> ModuleType:
     return module
 
 
-def in_two(out: Path, steps: int, options: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)]
-    command += [str(out), str(steps), *(f"{key}={value}" for key, value in options.items())]
-    # The GPU of a machine that has one stays out of it: two processes cannot share it.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+def words(options: dict[str, str]) -> list[str]:
+    """Options as the script reads them."""
+    return [f"{key}={value}" for key, value in options.items()]
 
 
 def close(alone: list[dict[str, float]], two: list[dict[str, float]]) -> None:
@@ -56,10 +49,10 @@ def close(alone: list[dict[str, float]], two: list[dict[str, float]]) -> None:
     ],
     ids=["ddp", "ddp micro-batches", "ddp lora", "fsdp2", "fsdp2 micro-batches"],
 )
-def test_two_processes_are_one(small, toy, tmp_path, settings, several):
+def test_two_processes_are_one(small, toy, tmp_path, started, settings, several):
     alone, two = tmp_path / "alone", tmp_path / "two"
     assert small.train(alone, 6, settings)
-    in_two(two, 4, settings | several)
+    started(SCRIPT, two, 4, *words(settings | several), processes=2)
     told = toy.log_of(alone)
     close(told[:4], toy.log_of(two))
     # Something is at stake in each figure: images are missing, a reward is asked of half of them, the weights have moved.
@@ -74,12 +67,12 @@ def test_two_processes_are_one(small, toy, tmp_path, settings, several):
 
 
 @pytest.mark.parametrize("settings", [{}, {"lora": "4"}, {"sharding": "fsdp2"}], ids=["ddp", "ddp lora", "fsdp2"])
-def test_two_processes_go_on_from_a_state_of_one(small, toy, tmp_path, settings):
+def test_two_processes_go_on_from_a_state_of_one(small, toy, tmp_path, started, settings):
     alone, two = tmp_path / "alone", tmp_path / "two"
     whole = {k: v for k, v in settings.items() if k != "sharding"}
     assert small.train(alone, 4, whole)
     assert small.train(two, 2, whole)
-    in_two(two, 4, settings)
+    started(SCRIPT, two, 4, *words(settings), processes=2)
     close(toy.log_of(alone), toy.log_of(two))
     a, b = (load_file(folder / "step-00000004" / "optimizer.safetensors") for folder in (alone, two))
     # The text classifier has had no gradient, so it has no slots, however often the run was resumed.
