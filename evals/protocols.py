@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from evals.types import Outcome, Output, Sample, Score, WorkItem
 
@@ -90,9 +90,94 @@ class ColorClassifier(Protocol):
         """The colour of each detection, in order."""
 
 
+class TextLine(NamedTuple):
+    """One line of text that an OCR engine read."""
+
+    text: str
+    score: float = 1.0
+    """Confidence, 0 to 1; 1.0 from engines that give none (a VLM)."""
+    box: tuple[float, float, float, float] | None = None
+    """Around the line, in pixels; None from engines that give none."""
+
+
+@runtime_checkable
+class Ocr(Protocol):
+    """Image -> lines of text in reading order."""
+
+    name: str
+
+    def read(self, image: Image.Image) -> list[TextLine]:
+        """All lines, unfiltered; an empty list when there is no text. What fails raises; nothing is read as empty."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What came back from a judge. A failure that may be of this question alone is a reply with another outcome."""
+
+    text: str | None = None
+    outcome: Outcome = Outcome.OK
+    """`ok`, `judge_error` (nothing usable came back) or `refused` (the judge or its filter declined)."""
+    error: str = ""
+    """One sentence, when the outcome is not `ok`."""
+    version: str = ""
+    """What the judge says it is (the resolved model name), as far as it tells."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+    """In the unit of the judge's prices (USD), when prices are set."""
+    seconds: float = 0.0
+    attempts: int = 1
+    """Requests that were sent for this reply."""
+    address: str = ""
+    """Of the reply in the run's ledger; empty without one."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Question and images -> reply in words."""
+
+    name: str
+    concurrency: int
+    """Questions that may be asked at once, from as many threads."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that, with question and images, decides a reply: model, decoding settings. No secret, no address of a server."""
+
+    def ask(
+        self,
+        question: str,
+        images: Sequence[Image.Image] = (),
+        *,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        images_first: bool = False,
+        attempt: int = 0,
+    ) -> Reply:
+        """Ask once.
+
+        Args:
+            question: the text, verbatim.
+            images: in the order in which the question speaks of them; they follow the text.
+            system: system message.
+            max_tokens: longest reply; None takes the judge's own setting.
+            images_first: put the images before the text.
+            attempt: number of this try at the same question; another number is another reply.
+
+        Raises:
+            ModelError: no question can be answered at all (no key, no such model).
+        """
+
+
 @runtime_checkable
 class Scorer(Protocol):
-    """(sample, output, image) -> verdict. `source` names the benchmark's official code."""
+    """(sample, output, image) -> verdict. `source` names the benchmark's official code.
+
+    A scorer may have more:
+        `needs_source = True`: `score` is also given `source=`, the sample's input image (editing, reconstruction).
+        `measure(items, *, seed) -> list[Metric]`: metrics of the whole set (FID), after the scores; `items` yields
+        `(sample, output, image, source or None)` for each output that is ok, in plan order.
+    With a judge whose `concurrency` is above 1, `score` is called from several threads.
+    """
 
     name: str
     version: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from evals.metrics.bootstrap import Estimate, cluster_mean, mean_of_means
 from evals.types import Metric, Outcome, Sample, Score
@@ -28,10 +29,16 @@ class Row:
     value: float | None
     reason: str = ""
     """Of the score, in words."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """All named values of the score, for metrics that weigh several (a ratio of sums)."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Of the sample."""
+    sample_id: str = ""
 
 
 Headline = Callable[..., Metric]
-"""What a metric plugin is: `(rows, *, value, task, kind, seed) -> Metric`."""
+"""What a metric plugin is: `(rows, *, value, task, kind, seed) -> Metric`. As a further metric of a report it may return
+a list of them."""
 
 
 def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value: str) -> list[Row]:
@@ -40,7 +47,9 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
     Args:
         samples: the plan.
         repeats: outputs a sample.
-        scores: at most one an output; an absent one is `missing`, an ok one without `value` is `not_applicable`.
+        scores: at most one an output; an absent one is `missing`. An ok one without `value` has the outcome that its
+            `evidence["outcomes"]` gives for that value (a policy under which the reply cannot be read), else
+            `not_applicable`.
         value: name of the averaged value.
 
     Returns:
@@ -52,11 +61,13 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
         for repeat in range(repeats):
             score = known.get((sample.sample_id, repeat))
             outcome = Outcome.MISSING if score is None else score.outcome
-            number = score.values.get(value) if score is not None else None
-            if outcome is Outcome.OK and number is None:
-                outcome = Outcome.NOT_APPLICABLE
+            values = {} if score is None else score.values
+            number = values.get(value)
+            if score is not None and outcome is Outcome.OK and number is None:
+                outcome = Outcome(score.evidence.get("outcomes", {}).get(value, Outcome.NOT_APPLICABLE))
             reason = "" if score is None else score.reason
-            made.append(Row(_prompt(sample), sample.task, sample.tags, outcome, number, reason))
+            prompt = _prompt(sample)
+            made.append(Row(prompt, sample.task, sample.tags, outcome, number, reason, values, sample.metadata, sample.sample_id))
     return made
 
 
@@ -71,7 +82,7 @@ def summary(table: Sequence[Row], *, value: str, headline: Headline, seed: int) 
     """
     top = headline(table, value=value, task="*", kind="headline", seed=seed)
     metrics = [
-        _metric(value, task, "task", part, _estimate(part, seed, f"{value}/{task}"))
+        metric_of(value, task, "task", part, _estimate(part, seed, f"{value}/{task}"))
         for task, part in _by_task(table).items()
     ]
     metrics.append(mean_over_outputs(table, value=value, task="*", kind="slice", seed=seed))
@@ -89,12 +100,12 @@ def macro_over_tasks(table: Sequence[Row], *, value: str, task: str, kind: str, 
     parts = [_estimate(part, seed, f"{value}/{scope}{name}") for name, part in _by_task(table).items()]
     known = [part for part in parts if part is not None]
     whole = mean_of_means(known) if known and len(known) == len(parts) else None
-    return _metric("overall", task, kind, table, whole)
+    return metric_of("overall", task, kind, table, whole)
 
 
 def mean_over_outputs(table: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
     """Plain mean over all scored outputs."""
-    return _metric(value, task, kind, table, _estimate(table, seed, f"{value}/mean/{task}"))
+    return metric_of(value, task, kind, table, _estimate(table, seed, f"{value}/mean/{task}"))
 
 
 def prompt_accuracy(table: Sequence[Row], *, seed: int) -> Metric:
@@ -113,7 +124,7 @@ def prompt_accuracy(table: Sequence[Row], *, seed: int) -> Metric:
         known = right or unscored is None
         outcome = Outcome.OK if known or unscored is None else unscored
         judged.append(Row(prompt, own[0].task, own[0].tags, outcome, float(right) if known else None))
-    return _metric("prompt_accuracy", "*", "slice", judged, _estimate(judged, seed, "prompt_accuracy/*"))
+    return metric_of("prompt_accuracy", "*", "slice", judged, _estimate(judged, seed, "prompt_accuracy/*"))
 
 
 def gaps(table: Sequence[Row]) -> list[str]:
@@ -163,7 +174,7 @@ def _estimate(table: Sequence[Row], seed: int, name: str) -> Estimate | None:
     return cluster_mean(list(clusters.values()), seed=seed, name=name) if clusters else None
 
 
-def _metric(name: str, task: str, kind: str, table: Sequence[Row], found: Estimate | None) -> Metric:
+def metric_of(name: str, task: str, kind: str, table: Sequence[Row], found: Estimate | None) -> Metric:
     scored = [row for row in table if row.value is not None]
     return Metric(
         name=name,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,6 +90,32 @@ def mean_of_means(parts: Sequence[Estimate]) -> Estimate:
     below = math.fsum((part.value - part.low) ** 2 for part in parts if part.low is not None)
     above = math.fsum((part.high - part.value) ** 2 for part in parts if part.high is not None)
     return Estimate(value, value - math.sqrt(below) / len(parts), value + math.sqrt(above) / len(parts), None)
+
+
+def statistic_of_sums(sums: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], *, seed: int, name: str) -> Estimate:
+    """Estimate a number that is a function of sums over the prompts (a ratio of sums, a weighted mean of means).
+
+    Args:
+        sums: float64 (clusters, K), the sums of each prompt's outputs; at least one row.
+        statistic: float64 (..., K) totals -> (...) values; what it cannot tell for a draw is NaN and left out of the interval.
+        seed: the run's seed.
+        name: the metric's name; equal seed and name give equal draws.
+
+    Returns:
+        The value with its percentile interval; without an interval when resampling shows no spread or tells nothing.
+    """
+    import numpy as np
+
+    sums = np.asarray(sums, dtype=np.float64)
+    # Exact sums, so that the value does not depend on the order of the prompts.
+    value = float(statistic(np.array([math.fsum(column) for column in sums.T])))
+    index = generator(seed, name).integers(0, len(sums), size=(RESAMPLES, len(sums)))
+    draws = np.asarray(statistic(np.stack([sums[row].sum(axis=0) for row in index])))
+    known = draws[np.isfinite(draws)]
+    if known.size < RESAMPLES // 2 or float(known.max() - known.min()) <= 1e-12 * max(1.0, abs(value)):
+        return Estimate(value, None, None, None)
+    low, high = percentiles(known)
+    return Estimate(value, low, high, draws)
 
 
 def percentiles(draws: np.ndarray) -> tuple[float, float]:

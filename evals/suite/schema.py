@@ -62,7 +62,11 @@ class Report:
     value: str = "correct"
     """The named value of the scores that is averaged."""
     headline: str = "macro_over_tasks"
-    """Metric plugin: `macro_over_tasks`, `mean`."""
+    """Metric plugin for the number at the top: `macro_over_tasks`, `mean`, or a benchmark's own."""
+    values: tuple[str, ...] = ()
+    """Further named values of the same scorer (sub-scores, another policy), each reported as its mean."""
+    metrics: tuple[str, ...] = ()
+    """Further metric plugins over `value`, reported below the tasks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
