@@ -7,6 +7,8 @@ same file as one that was not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from evals.metrics import aggregate
@@ -23,6 +25,10 @@ def build(
     headline: aggregate.Headline,
     seconds: Mapping[str, float],
     next_step: Mapping[str, str],
+    metrics: Sequence[aggregate.Headline] = (),
+    set_metrics: Sequence[Metric] = (),
+    added: Sequence[Mapping[str, Any]] = (),
+    judges: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the content of `results.json`.
 
@@ -33,12 +39,27 @@ def build(
         headline: metric plugin for the number at the top.
         seconds: wall time by stage.
         next_step: command to type by status (`complete`, `incomplete`).
+        metrics: further metric plugins of the report.
+        set_metrics: metrics that scorers took of the whole set.
+        added: what `evals.added` tells of scorers that were added to the run.
+        judges: role -> the judge behind it and what it cost.
     """
     resolved = manifest["resolved_suite"]
-    value = resolved["report"]["value"]
+    report, repeats, seed = resolved["report"], resolved["generate"]["repeats"], manifest["seed"]
+    value = report["value"]
     scorer = primary(scores, value)
-    table = aggregate.rows(samples, resolved["generate"]["repeats"], scores[scorer], value)
-    top, metrics = aggregate.summary(table, value=value, headline=headline, seed=manifest["seed"])
+    table = aggregate.rows(samples, repeats, scores[scorer], value)
+    top, below = aggregate.summary(table, value=value, headline=headline, seed=seed)
+    for name in report.get("values", ()):
+        other = aggregate.rows(samples, repeats, scores[scorer], name)
+        below.append(replace(headline(other, value=name, task="*", kind="value", seed=seed), name=name))
+    for plugin in metrics:
+        more = plugin(table, value=value, task="*", kind="more", seed=seed)
+        below += more if isinstance(more, list) else [more]
+    below += set_metrics
+    for name, own in scores.items():
+        if name != scorer:
+            below += scorer_means(name, samples, repeats, own, seed=seed)
     reasons = aggregate.gaps(table)
     status = "incomplete" if reasons or top.value is None else "complete"
     if top.value is None and not reasons:
@@ -53,11 +74,24 @@ def build(
         "reasons": reasons,
         "scorer": scorer,
         "headline": metric_json(top),
-        "metrics": [metric_json(metric) for metric in metrics],
+        "metrics": [metric_json(metric) for metric in below],
         "outcomes": aggregate.outcome_counts(table),
+        "added": list(added),
+        "judges": dict(judges),
         "seconds": dict(seconds),
         "next": next_step[status],
     }
+
+
+def scorer_means(name: str, samples: Sequence[Sample], repeats: int, scores: Sequence[Score], *, seed: int) -> list[Metric]:
+    """Return the mean of each value that one scorer gave, in the order of their first appearance; kind `scorer`."""
+    values = dict.fromkeys(value for score in scores for value in score.values)
+    found = []
+    for value in values or {"": None}:
+        table = aggregate.rows(samples, repeats, scores, value)
+        mean = aggregate.mean_over_outputs(table, value=f"{name}/{value}", task="*", kind="scorer", seed=seed)
+        found.append(replace(mean, name=f"{name}: {value}" if value else name))
+    return found
 
 
 def primary(scores: Mapping[str, Sequence[Score]], value: str) -> str:
@@ -86,11 +120,27 @@ def table_lines(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def agreement_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how added scores agree with the run's own, a line for each value."""
+
+    def told(number: float | None) -> str:
+        return "-" if number is None else f"{number:.3f}"
+
+    return [
+        f"{row['value']} beside {row['with']}: alpha {told(row['alpha'])} [{told(row['alpha_low'])}, {told(row['alpha_high'])}], "
+        f"Spearman {told(row['spearman'])}, Kendall {told(row['kendall'])}, equal {told(row['equal'])}, "
+        f"mean difference {told(row['difference'])}, n {row['n']}"
+        for row in rows
+    ]
+
+
 def _cells(metric: Mapping[str, Any]) -> tuple[str, ...]:
     value, low, high = metric["value"], metric["low"], metric["high"]
     task = metric["task"]
     label = task if metric["kind"] == "task" else metric["name"] if task == "*" else f"{metric['name']} ({task})"
-    if metric["kind"] == "slice" and metric["name"] not in ("overall", "prompt_accuracy"):
+    if metric["kind"] in ("value", "more", "set", "scorer"):
+        label = metric["name"] if task == "*" else f"{metric['name']} ({task})"
+    elif metric["kind"] == "slice" and metric["name"] not in ("overall", "prompt_accuracy"):
         label = f"mean of outputs{'' if task == '*' else f' ({task})'}"
     return (
         label,

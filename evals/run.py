@@ -6,7 +6,6 @@ whether or not this file was imported before.
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -16,18 +15,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TextIO
 
-from evals import models, plan, results
+from evals import models, plan, results, roles
+from evals.added import read_added
 from evals.errors import StoreError, SuiteError, UserError
 from evals.execute.engine import execute, unfinished
 from evals.execute.progress import Progress
+from evals.facts import build_manifest, command_line, folder_name, next_step, scorer_settings
 from evals.protocols import Model, Scorer
 from evals.registry import Registry
-from evals.score import build_scorers, score_outputs, self_check
+from evals.score import build_roles, build_scorers, measure_set, score_outputs, self_check
 from evals.store import atomic, manifest
 from evals.store.journal import read_outputs
 from evals.store.layout import Layout
 from evals.store.lock import locked
-from evals.suite import load, lock
+from evals.store.sources import keep_sources
+from evals.suite import load
 from evals.suite.schema import Suite
 from evals.types import Outcome, Sample, WorkItem
 
@@ -57,9 +59,10 @@ class _Job:
     items: list[WorkItem]
     model: Model
     scorers: Mapping[str, Scorer]
+    roles: Mapping[str, Any]
     layout: Layout
     manifest: dict[str, Any]
-    identity: dict[str, Any]
+    data_root: str | None
 
 
 def run_suite(
@@ -76,6 +79,7 @@ def run_suite(
     say: Say = lambda line: None,
     progress: TextIO | None = None,
     command: Sequence[str] | None = None,
+    role: Sequence[str] = (),
 ) -> RunResult:
     """Measure a model on a suite.
 
@@ -92,6 +96,8 @@ def run_suite(
         say: told what happens, a line each.
         progress: stream for the progress lines.
         command: the command line, for the manifest and for the sentence after an interrupt.
+        role: `ROLE=NAME` puts another plugin into a role; `judge=replay` takes every reply out of the run's ledger, and
+            `judge=replay:RUN` out of another run's.
 
     Returns:
         Folder, content of `results.json`, and the page (None when none was written).
@@ -99,10 +105,11 @@ def run_suite(
     Raises:
         UserError: anything the user can mend; `Interrupted` after Ctrl-C.
     """
-    command = list(command) if command else command_line(suite, model, profile, limit, settings, seed, out)
+    command = list(command) if command else command_line(suite, model, profile, limit, settings, seed, out, role)
+    choice = roles.parse_roles(role)
     opened = load.open_suite(suite)
     chosen = _profile(opened, profile, model, say)
-    resolved = opened.resolve(chosen, settings)
+    resolved = opened.resolve(chosen, settings, choice.plugins)
     registry = Registry(resolved.plugins)
     load.check_plugins(resolved, registry)
     if limit is not None and limit < 1:
@@ -116,21 +123,17 @@ def run_suite(
         f"{'' if limit is None else f', limit {limit} a task'}."
     )
     # Scorers before the model: absent detector weights should be told at once, not after hours of generation.
-    scorers = build_scorers(resolved, registry)
-    self_check(scorers)
+    playing = roles.with_ledger(build_roles(resolved, registry), choice)
+    scorers = build_scorers(resolved, registry, playing)
+    self_check(scorers, playing)
     tested = models.build(model, registry, device=device)
     if resolved.verb not in tested.verbs:
         can = ", ".join(sorted(tested.verbs))
         raise SuiteError(f'{suite}: verb: got "{resolved.verb}"; the model {tested.name} can only {can}.')
-    facts = _manifest(resolved, tested, samples, seed=seed, limit=limit, device=device, command=command)
+    facts = build_manifest(resolved, tested, samples, seed=seed, limit=limit, device=device, command=command)
     if facts["notice"]:
         say(facts["notice"])
-    same = lock.identity(
-        facts["resolved_suite"], model=facts["model"], seed=seed, limit=limit,
-        samples_sha256=facts["samples_sha256"],
-    )  # fmt: skip
-    facts["fingerprint"], facts["identity"] = lock.fingerprint(same), same
-    layout = Layout(Path(out) if out is not None else Path("runs") / _folder(resolved, tested, facts["fingerprint"]))
+    layout = Layout(Path(out) if out is not None else Path("runs") / folder_name(resolved, tested, facts["fingerprint"]))
     try:
         layout.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -141,13 +144,16 @@ def run_suite(
         items=plan.work_items(resolved, samples, seed=seed, data_root=data_root),
         model=tested,
         scorers=scorers,
+        roles=playing,
         layout=layout,
         manifest=facts,
-        identity=same,
+        data_root=data_root,
     )
     with locked(layout.lock):
-        found = _stages(job, registry, say=say, progress=progress, command=command, model_given=model)
-        page = _report(layout, registry, say) if report else None
+        _open_folder(job)
+        roles.attach(playing, choice, layout)
+        found = _stages(job, registry, say=say, progress=progress, command=command)
+        page = write_report(layout.root, say) if report else None
     return RunResult(layout.root, found, page)
 
 
@@ -164,14 +170,13 @@ def load_samples(suite: Suite, registry: Registry, limit: int | None) -> tuple[l
 
 
 def _stages(
-    job: _Job, registry: Registry, *, say: Say, progress: TextIO | None, command: Sequence[str], model_given: str | None
+    job: _Job, registry: Registry, *, say: Say, progress: TextIO | None, command: Sequence[str]
 ) -> dict[str, Any]:
     layout = job.layout
-    _open_folder(job)
     try:
         outputs = _generate(job, say=say, progress=progress)
         started = time.perf_counter()
-        scores = {}
+        scores, sets = {}, []
         for use in job.suite.score:
             bar = _progress(f"score ({use.name})", len(job.items), progress)
             scores[use.name] = score_outputs(
@@ -180,11 +185,13 @@ def _stages(
                 job.scorers[use.name],
                 layout,
                 name=use.name,
-                settings=_scorer_settings(job, use.name),
+                settings=scorer_settings(job.manifest["resolved_suite"], use.name),
+                concurrency=roles.concurrency(job.roles),
                 step=lambda score, bar=bar: bar.step(failed=score.outcome is Outcome.SCORER_ERROR) if bar else None,
             )
             if bar:
                 bar.close()
+            sets += measure_set(job.items, outputs, job.scorers[use.name], layout, seed=job.manifest["seed"])
     except KeyboardInterrupt as error:
         done = sum(output.outcome is Outcome.OK for output in read_outputs(layout.journal).values())
         raise Interrupted(
@@ -201,11 +208,15 @@ def _stages(
         job.samples,
         scores,
         headline=registry.load("metric", job.suite.report.headline),
+        metrics=[registry.load("metric", name) for name in job.suite.report.metrics],
+        set_metrics=sets,
+        added=read_added(layout),
+        judges=roles.spend(job.roles),
         seconds={
             "generate": round(sum(output.seconds for output in outputs.values()), 3),
             "score": round(time.perf_counter() - started, 3),
         },
-        next_step=_next(job, command, model_given),
+        next_step=next_step(job.manifest, command),
     )
     atomic.write_json(layout.results, found)
     return found
@@ -240,7 +251,7 @@ def _open_folder(job: _Job) -> None:
     layout = job.layout
     if layout.manifest.exists():
         old = manifest.read(layout)
-        manifest.refuse_other(layout, old.get("identity", {}), job.identity)
+        manifest.refuse_other(layout, old.get("identity", {}), job.manifest["identity"])
         # The first call's manifest stands, since the first outputs were made under it; a later call on other software
         # or another machine is added, not hidden.
         here = {key: job.manifest[key] for key in ("versions", "git", "hardware")}
@@ -261,54 +272,7 @@ def _open_folder(job: _Job) -> None:
     atomic.write_lines(layout.samples, (sample.to_json() for sample in job.samples))
     if not layout.manifest.exists():
         atomic.write_json(layout.manifest, job.manifest)
-
-
-def _manifest(
-    suite: Suite,
-    model: Model,
-    samples: Sequence[Sample],
-    *,
-    seed: int,
-    limit: int | None,
-    device: str,
-    command: Sequence[str],
-) -> dict[str, Any]:
-    weights = dict(model.fingerprint())
-    bundled = bool(weights.get("bundled"))
-    resolved = lock.resolved(suite)
-    return {
-        "schema_version": manifest.SCHEMA_VERSION,
-        "suite": suite.name,
-        "profile": suite.profile,
-        "title": f"{suite.title} (bundled checkpoint {weights.get('id')})" if bundled else suite.title,
-        "protocol": resolved["protocol"],
-        "bundled_model": bundled,
-        "notice": _notice(suite, limit),
-        "model": weights,
-        "resolved_suite": resolved,
-        "seed": seed,
-        "limit": limit,
-        "n_samples": len(samples),
-        "n_expected": len(samples) * suite.generate.repeats,
-        "samples_sha256": lock.samples_digest(samples),
-        "command": list(command),
-        "versions": manifest.versions(),
-        "git": manifest.git_state(Path(__file__).resolve().parent.parent),
-        "hardware": manifest.hardware(str(getattr(model, "device", device))),
-        "created": manifest.now(),
-    }
-
-
-def _notice(suite: Suite, limit: int | None) -> str:
-    parts = []
-    if suite.profile == "mini":
-        parts.append(
-            "Mini profile: a synthetic world of shapes, scored by a programmatic detector. "
-            f"Not comparable with published {suite.suite_title} numbers."
-        )
-    if limit is not None:
-        parts.append(f"Limited to the first {limit} prompts of each task: not a result of the whole suite.")
-    return " ".join(parts)
+    keep_sources(layout, job.samples, job.data_root)
 
 
 def _profile(opened: load.SuiteFile, wanted: str | None, model: str | None, say: Say) -> str:
@@ -322,58 +286,9 @@ def _profile(opened: load.SuiteFile, wanted: str | None, model: str | None, say:
     return default
 
 
-def _folder(suite: Suite, model: Model, fingerprint: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.name).strip("-.")[:60] or "model"
-    return f"{suite.name}-{suite.profile}-{name}-{fingerprint[:8]}"
-
-
-def _scorer_settings(job: _Job, name: str) -> dict[str, Any]:
-    resolved = job.manifest["resolved_suite"]
-    own = next(use for use in resolved["score"] if use["scorer"] == name)
-    return {"scorer": own, "roles": resolved["roles"], "plugins": resolved["plugins"]}
-
-
-def _next(job: _Job, command: Sequence[str], model: str | None) -> dict[str, str]:
-    again = shlex.join(command)
-    if job.manifest["limit"] is not None:
-        whole = [
-            part
-            for i, part in enumerate(command)
-            if part != "--limit" and not part.startswith("--limit=") and (i == 0 or command[i - 1] != "--limit")
-        ]
-        # Another limit is another run, so it cannot go into the same folder.
-        return {"complete": shlex.join(_without_out(whole)), "incomplete": again}
-    if job.manifest["bundled_model"]:
-        return {"complete": f"uniar-eval run {shlex.quote(command[2])} --model PATH_OR_ID", "incomplete": again}
-    return {"complete": "uniar-eval ls runs", "incomplete": again}
-
-
-def _without_out(command: Sequence[str]) -> list[str]:
-    return [
-        part
-        for i, part in enumerate(command)
-        if part != "--out" and not part.startswith("--out=") and (i == 0 or command[i - 1] != "--out")
-    ]
-
-
-def command_line(
-    suite: str,
-    model: str | None,
-    profile: str | None,
-    limit: int | None,
-    settings: Sequence[str],
-    seed: int,
-    out: str | Path | None,
-) -> list[str]:
-    """Return the command line that these arguments of `run_suite` stand for."""
-    parts = ["uniar-eval", "run", suite]
-    for option, given in (("--model", model), ("--profile", profile), ("--limit", limit), ("--out", out)):
-        parts += [] if given is None else [option, str(given)]
-    parts += [part for setting in settings for part in ("--set", setting)]
-    return parts + (["--seed", str(seed)] if seed else [])
-
-
-def _report(layout: Layout, registry: Registry, say: Say) -> Path | None:
+def write_report(run: str | Path, say: Say) -> Path | None:
+    """Write the page of a run folder and return it; None, with a sentence to `say`, when that cannot be done."""
+    layout, registry = Layout(Path(run)), Registry()
     if "html" not in registry.names("reporter"):
         say("No page was written: no reporter is installed (pip install -e . registers the one of this repository).")
         return None

@@ -6,32 +6,35 @@ unchanged one costs nothing. The cache is a convenience: deleting it changes no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evals.errors import CanaryError, ModelError, PluginError, sentence
 from evals.protocols import Scorer
 from evals.registry import Registry
 from evals.store import atomic
+from evals.store import codes as codes_file
 from evals.store.journal import Journal, read_rows
 from evals.store.layout import Layout
 from evals.suite.load import bind
 from evals.suite.lock import digest
 from evals.suite.schema import Suite
-from evals.types import Outcome, Output, Score, WorkItem
+from evals.types import Metric, Outcome, Output, Score, WorkItem
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_T = TypeVar("_T")
 _CACHED = frozenset({Outcome.OK, Outcome.OFF_SCALE, Outcome.NOT_APPLICABLE, Outcome.REFUSED})
 
 
-def build_scorers(suite: Suite, registry: Registry) -> dict[str, Scorer]:
-    """Build the roles once and every scorer with them.
-
-    Returns:
-        Suite's scorer name -> scorer, in the suite's order.
+def build_roles(suite: Suite, registry: Registry) -> dict[str, Any]:
+    """Build what the suite names under `roles`.
 
     Raises:
         UserError: a plugin that is unknown or given wrong keys, or weights that are not there.
@@ -40,27 +43,50 @@ def build_scorers(suite: Suite, registry: Registry) -> dict[str, Scorer]:
     for role, use in suite.roles.items():
         factory, kwargs = bind(use, role, registry, key="use", folder=suite.folder)
         roles[role] = factory(**kwargs)
+    return roles
+
+
+def build_scorers(suite: Suite, registry: Registry, roles: Mapping[str, Any] | None = None) -> dict[str, Scorer]:
+    """Build every scorer of a suite, all with the same roles.
+
+    Args:
+        suite: resolved.
+        registry: of the suite.
+        roles: made by `build_roles`; None makes them.
+
+    Returns:
+        Suite's scorer name -> scorer, in the suite's order.
+
+    Raises:
+        UserError: see `build_roles`.
+    """
+    roles = build_roles(suite, registry) if roles is None else roles
     scorers: dict[str, Scorer] = {}
     for use in suite.score:
         factory, kwargs = bind(use, "scorer", registry, key="scorer", folder=suite.folder)
-        scorers[use.name] = factory(roles=roles, **kwargs)
+        scorers[use.name] = factory(roles=dict(roles), **kwargs)
     return scorers
 
 
-def self_check(scorers: Mapping[str, Scorer]) -> None:
-    """Run every scorer's canary.
+def self_check(scorers: Mapping[str, Scorer], roles: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Run the canary of every role that has one, then every scorer's.
 
     Raises:
-        CanaryError: a scorer judges a known case wrongly, or its canary itself fails.
+        CanaryError: a known case is judged wrongly, or a canary itself fails.
+        ModelError: a role cannot answer at all (no key, no weights), in its own words.
     """
-    for name, scorer in scorers.items():
+    for name, thing in [*roles.items(), *scorers.items()]:
+        canary = getattr(thing, "canary", None)
+        if canary is None:
+            continue
+        kind = "scorer" if name in scorers else "role"
         try:
-            scorer.canary()
-        except CanaryError:
+            canary()
+        except (CanaryError, ModelError):
             raise
         except Exception as error:
             raise CanaryError(
-                f"scorer {name}: the self-check failed ({sentence(error)}); expected the known verdicts. "
+                f"{kind} {name}: the self-check failed ({sentence(error)}); expected the known verdicts. "
                 "No score was written."
             ) from error
 
@@ -74,6 +100,7 @@ def score_outputs(
     name: str,
     settings: Mapping[str, Any],
     step: Callable[[Score], None] = lambda score: None,
+    concurrency: int = 1,
 ) -> list[Score]:
     """Score a run with one scorer and write `scores/<name>.jsonl` in plan order.
 
@@ -84,7 +111,8 @@ def score_outputs(
         layout: of the run folder, locked by the caller.
         name: the scorer's name in the suite.
         settings: what the scorer and its roles were built from; part of the cache key.
-        step: told after each score.
+        step: told after each score, in plan order.
+        concurrency: outputs that are judged at once.
 
     Returns:
         One score an item, plan order.
@@ -95,30 +123,102 @@ def score_outputs(
     """
     base = {"scorer": name, "version": scorer.version, "settings": dict(settings)}
     cache = {row["key"]: row["score"] for _, row in read_rows(layout.score_cache(name)) if "key" in row}
+    needs_source = bool(getattr(scorer, "needs_source", False))
+
+    def one(item: WorkItem) -> tuple[Score, str | None]:
+        output = outputs.get((item.sample.sample_id, item.repeat))
+        if output is None or output.outcome is not Outcome.OK:
+            return _unscored(item, output, name), None
+        content = {**base, "sample": item.sample.to_json(), "repeat": item.repeat, **_content(output)}
+        if needs_source:
+            content["source_sha256"] = _sha256(layout.find_source(item.sample.sample_id))
+        key = digest(content)
+        if key in cache:
+            return Score.from_json(cache[key]), None
+        return _judge(item, output, scorer, layout, name, needs_source=needs_source), key
+
     scores = []
     with Journal(layout.score_cache(name)) as journal:
-        for item in items:
-            output = outputs.get((item.sample.sample_id, item.repeat))
-            if output is None or output.outcome is not Outcome.OK:
-                score = _unscored(item, output, name)
-            else:
-                key = digest({**base, "sample": item.sample.to_json(), "repeat": item.repeat, **_content(output)})
-                if key in cache:
-                    score = Score.from_json(cache[key])
-                else:
-                    score = _judge(item, output, scorer, layout, name)
-                    if score.outcome in _CACHED:
-                        journal.append({"key": key, "score": score.to_json()})
+        for score, key in _in_order(one, items, at_once=concurrency):
+            if key is not None and score.outcome in _CACHED:
+                journal.append({"key": key, "score": score.to_json()})
             scores.append(score)
             step(score)
     atomic.write_lines(layout.scores(name), (score.to_json() for score in scores))
     return scores
 
 
-def _judge(item: WorkItem, output: Output, scorer: Scorer, layout: Layout, name: str) -> Score:
+def measure_set(
+    items: Sequence[WorkItem],
+    outputs: Mapping[tuple[str, int], Output],
+    scorer: Scorer,
+    layout: Layout,
+    *,
+    seed: int,
+) -> list[Metric]:
+    """Return a scorer's metrics of the whole set (FID, code usage); an empty list from a scorer without any.
+
+    Args:
+        items, outputs, scorer, layout: see `score_outputs`.
+        seed: the run's seed.
+
+    Raises:
+        UserError: weights or reference images that are not there.
+    """
+    measure = getattr(scorer, "measure", None)
+    if measure is None:
+        return []
+
+    def ok() -> Iterator[tuple[Any, ...]]:
+        for item in items:
+            output = outputs.get((item.sample.sample_id, item.repeat))
+            if output is None or output.outcome is not Outcome.OK:
+                continue
+            image = None if output.image is None else _open(layout, output.image)
+            source = layout.find_source(item.sample.sample_id)
+            row = (item.sample, output, image, None if source is None else open_image(source))
+            if getattr(scorer, "needs_codes", False):
+                row = (*row, None if output.codes is None else codes_file.unpack(layout.resolve(output.codes)))
+            yield row
+
+    return list(measure(ok(), seed=seed))
+
+
+def _in_order(one: Callable[[WorkItem], _T], items: Sequence[WorkItem], *, at_once: int) -> Iterator[_T]:
+    """Yield `one(item)` in order; up to `at_once` are at work, so that a slow judge is asked many things at a time."""
+    if at_once <= 1:
+        yield from map(one, items)
+        return
+    waiting: deque[Future[_T]] = deque()
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="score")
+    try:
+        for item in items:
+            waiting.append(pool.submit(one, item))
+            # A few more than are at work keep everyone busy while the oldest is slow; no more, since a kill loses them.
+            if len(waiting) >= 2 * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _sha256(path: Path | None) -> str | None:
+    return None if path is None else atomic.sha256(path)
+
+
+def _judge(
+    item: WorkItem, output: Output, scorer: Scorer, layout: Layout, name: str, *, needs_source: bool
+) -> Score:
     try:
         image = None if output.image is None else _open(layout, output.image)
-        score = scorer.score(item.sample, output, image)
+        if needs_source:
+            source = layout.find_source(item.sample.sample_id)
+            if source is None:
+                return _without(item, name, Outcome.SCORER_ERROR, "the run holds no source image of this sample")
+            score = scorer.score(item.sample, output, image, source=open_image(source))  # type: ignore[call-arg]
+        else:
+            score = scorer.score(item.sample, output, image)
     # Missing weights hit every output alike: stop with their sentence instead of thousands of equal outcomes.
     except (ModelError, PluginError):
         raise
@@ -137,10 +237,15 @@ def _judge(item: WorkItem, output: Output, scorer: Scorer, layout: Layout, name:
 
 
 def _open(layout: Layout, relative: str) -> Image.Image:
-    from PIL import Image
+    return open_image(layout.resolve(relative))
 
-    with Image.open(layout.resolve(relative)) as image:
-        return image.convert("RGB")
+
+def open_image(path: Path) -> Image.Image:
+    """Return an image file as RGB, upright."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def _content(output: Output) -> dict[str, Any]:

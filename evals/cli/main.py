@@ -16,8 +16,10 @@ from evals.registry import Registry
 VERBS: dict[str, tuple[str, str]] = {
     "ls": ("evals.cli.ls:ls", "List suites, scorers, models, datasets, detectors or runs."),
     "parity": ("evals.cli.parity:parity", "Replay golden scorer files through our scorers."),
+    "rescore": ("evals.cli.score:rescore", "Score a run again with another judge or detector; tells the agreement."),
     "run": ("evals.cli.run:run", "Measure a model on a suite, or go on with an interrupted run."),
     "samples": ("evals.cli.samples:samples", "Print a suite's samples as JSON lines."),
+    "score": ("evals.cli.score:score", "Add another scorer to a run."),
     "validate": ("evals.cli.validate:validate", "Check a suite file and everything it names."),
 }
 

@@ -15,6 +15,7 @@ import click
 @click.option("--profile", metavar="NAME", help="By default mini for the bundled checkpoint, else official.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N prompts of each task.")
 @click.option("--set", "settings", multiple=True, metavar="A.B=C", help="Change a setting of the profile; repeatable.")
+@click.option("--role", "role", multiple=True, metavar="ROLE=NAME", help="Another plugin in a role; judge=replay asks nobody.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every draw.")
 @click.option("--out", metavar="DIR", help="Run folder; by default one under runs/.")
 @click.option(
@@ -34,6 +35,7 @@ def run(
     profile: str | None,
     limit: int | None,
     settings: tuple[str, ...],
+    role: tuple[str, ...],
     seed: int,
     out: str | None,
     device: str,
@@ -53,12 +55,13 @@ def run(
         os.environ.setdefault(name, value)
 
     from evals import results
-    from evals.run import command_line, run_suite
+    from evals.facts import command_line
+    from evals.run import run_suite
 
     def say(line: str) -> None:
         click.echo(line, err=as_json)
 
-    command = command_line(suite, model, profile, limit, settings, seed, out)
+    command = command_line(suite, model, profile, limit, settings, seed, out, role)
     command += ["--device", device] if device != "auto" else []
     done = run_suite(
         suite,
@@ -73,6 +76,7 @@ def run(
         say=say,
         progress=sys.stderr,
         command=command,
+        role=role,
     )
     if as_json:
         report = None if done.report is None else str(done.report)

@@ -66,7 +66,7 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
             if score is not None and outcome is Outcome.OK and number is None:
                 outcome = Outcome(score.evidence.get("outcomes", {}).get(value, Outcome.NOT_APPLICABLE))
             reason = "" if score is None else score.reason
-            prompt = _prompt(sample)
+            prompt = prompt_key(sample)
             made.append(Row(prompt, sample.task, sample.tags, outcome, number, reason, values, sample.metadata, sample.sample_id))
     return made
 
@@ -86,7 +86,9 @@ def summary(table: Sequence[Row], *, value: str, headline: Headline, seed: int) 
         for task, part in _by_task(table).items()
     ]
     metrics.append(mean_over_outputs(table, value=value, task="*", kind="slice", seed=seed))
-    metrics.append(prompt_accuracy(table, seed=seed))
+    if all(row.value in (0.0, 1.0) for row in table if row.value is not None):
+        # "Any image is right" says something of verdicts only, not of graded scores.
+        metrics.append(prompt_accuracy(table, seed=seed))
     for tag in dict.fromkeys(tag for row in table for tag in row.tags):
         part = [row for row in table if tag in row.tags]
         metrics.append(macro_over_tasks(part, value=value, task=tag, kind="slice", seed=seed))
@@ -154,7 +156,8 @@ def outcome_counts(table: Iterable[Row]) -> dict[str, int]:
     return {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
 
 
-def _prompt(sample: Sample) -> str:
+def prompt_key(sample: Sample) -> str:
+    """Return what makes a prompt: samples that share it are one cluster."""
     # GenEval counts distinct metadata rows as prompts; the same words about another image are another question.
     return json.dumps([sample.task, sample.prompt, sample.image, sample.metadata], sort_keys=True)
 

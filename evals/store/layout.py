@@ -11,6 +11,8 @@ from pathlib import Path
 from evals.errors import StoreError
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
+SOURCE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Formats in which an input image is kept as it came; any other is kept as PNG."""
 
 
 class Layout:
@@ -33,6 +35,20 @@ class Layout:
         """Relative path of an output's codes."""
         return f"codes/{safe(sample_id)}/{repeat:05d}.safetensors"
 
+    @property
+    def ledger(self) -> Path:
+        """Every reply of a judge, append-only; shipped with the run."""
+        return self.root / "judge" / "ledger.jsonl"
+
+    def source(self, sample_id: str, suffix: str) -> str:
+        """Relative path of a sample's input image, in the format it came in."""
+        return f"sources/{safe(sample_id)}{suffix}"
+
+    def find_source(self, sample_id: str) -> Path | None:
+        """Return a sample's input image as the run keeps it, None when it has none."""
+        paths = (self.root / self.source(sample_id, suffix) for suffix in SOURCE_SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)
+
     def scores(self, scorer: str) -> Path:
         """Scores of one scorer, plan order."""
         return self.root / "scores" / f"{safe(scorer)}.jsonl"
@@ -40,6 +56,11 @@ class Layout:
     def score_cache(self, scorer: str) -> Path:
         """Verdicts already made, with the key they were made under; append-only."""
         return self.root / "scores" / "cache" / f"{safe(scorer)}.jsonl"
+
+    @property
+    def added(self) -> Path:
+        """Scorers that were added to the run after it was made, and with what."""
+        return self.root / "scores" / "added.json"
 
     def resolve(self, relative: str) -> Path:
         """Return the absolute path of a name inside the run folder.

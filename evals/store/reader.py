@@ -84,7 +84,12 @@ class RunReader:
 
     @property
     def scorers(self) -> list[str]:
-        """Names of the scorers, in the suite's order."""
+        """Names of all scorers: the suite's in its order, then those that were added to the run."""
+        return self.suite_scorers + [str(row["name"]) for row in self.results.get("added", [])]
+
+    @property
+    def suite_scorers(self) -> list[str]:
+        """Names of the suite's scorers, in its order."""
         return [str(use["scorer"]) for use in self.manifest.get("resolved_suite", {}).get("score", [])]
 
     def resolve(self, relative: str) -> Path:
@@ -102,6 +107,10 @@ class RunReader:
             StoreError: the journal names a path outside the folder.
         """
         return None if output.image is None else self.resolve(output.image)
+
+    def source_path(self, sample: Sample) -> Path | None:
+        """Return the path of a sample's input image as the run keeps it, None when it has none."""
+        return self.layout.find_source(sample.sample_id)
 
     def codes(self, output: Output) -> np.ndarray | None:
         """Return an output's codes, uint8 (N, L, G, D) in {0, 1}; None when it has none.

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from evals.errors import PluginError, SuiteError
 from evals.registry import Registry, suggest
 from evals.suite import schema
-from evals.suite.located import Node, assign, describe, parse, rekey
+from evals.suite.located import Node, assign, describe, parse, rekey, wrap
 from evals.suite.schema import PluginUse, Suite
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -39,8 +40,8 @@ class SuiteFile:
         """Profile names in file order."""
         return list(schema.profiles(self.root))
 
-    def resolve(self, profile: str, settings: Sequence[str] = ()) -> Suite:
-        """Read one profile with `a.b=c` settings applied.
+    def resolve(self, profile: str, settings: Sequence[str] = (), roles: Mapping[str, str] = MappingProxyType({})) -> Suite:
+        """Read one profile with other roles (role -> plugin) put in and `a.b=c` settings applied after them.
 
         Raises:
             SuiteError: no such profile, or anything that does not fit the schema.
@@ -50,9 +51,40 @@ class SuiteFile:
             where = self.root.value["profiles"]
             raise where.error(f'"{profile}"', f"one of {', '.join(found)}", suggest(profile, found))
         body = rekey(found[profile], "")
+        change_roles(body, roles)
         for setting in settings:
             assign(body, setting)
         return schema.resolve(self.root, profile, body, plugins=self.plugins, folder=self.folder)
+
+
+def change_roles(body: Node, roles: Mapping[str, str]) -> None:
+    """Put other plugins into a profile's roles, in place; the replaced one's keys go with it, as they are of that plugin."""
+    for role, name in roles.items():
+        if "roles" not in body.value:
+            body.value["roles"] = wrap({}, source="--role", key="roles")
+        body.value["roles"].value[role] = wrap({"use": name}, source="--role", key=f"roles.{role}")
+
+
+def from_resolved(resolved: Mapping[str, Any], *, shown: str, folder: Path | None = None) -> SuiteFile:
+    """Return the suite of a run as a suite file with its one profile, so that it can be changed and resolved again.
+
+    Args:
+        resolved: `resolved_suite` of a manifest.
+        shown: name for messages.
+        folder: where the suite file lies; needed by a suite with plugin files.
+
+    Raises:
+        SuiteError: the suite has plugin files and no folder is given.
+    """
+    body = {key: value for key, value in resolved.items() if key not in ("suite", "version", "profile", "plugins")}
+    outer = {key: resolved[key] for key in ("suite", "title", "version")}
+    whole = {**outer, "profiles": {resolved["profile"]: body}}
+    root = wrap(whole, source=shown, key="")
+    files = resolved.get("plugins") or []
+    if files and folder is None:
+        raise SuiteError(f"{shown}: plugins: got {files[0]['file']}, which is not in the run; expected --suite FILE. Name the suite file.")
+    folder = Path() if folder is None else folder
+    return SuiteFile(root=root, shown=shown, folder=folder, plugins=tuple(folder / row["file"] for row in files))
 
 
 def packaged() -> dict[str, Path]:

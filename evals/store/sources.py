@@ -1,0 +1,42 @@
+"""Input images of a run (editing, reconstruction), kept with it, so that a run can be scored again on another machine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals.store import atomic
+from evals.store.layout import SOURCE_SUFFIXES, Layout
+from evals.types import Sample
+
+
+def keep_sources(layout: Layout, samples: Sequence[Sample], data_root: str | None) -> None:
+    """Copy the samples' input images into the run folder, those that are not there yet.
+
+    An image that is absent or unreadable is left out: the model meets the same file and its output tells why.
+
+    Args:
+        layout: of the run folder, locked by the caller.
+        samples: the plan's.
+        data_root: folder that `Sample.image` is relative to.
+    """
+    for sample in samples:
+        if sample.image is None or layout.find_source(sample.sample_id) is not None:
+            continue
+        path = Path(data_root or ".") / sample.image
+        suffix = path.suffix.lower()
+        try:
+            data = path.read_bytes() if suffix in SOURCE_SUFFIXES else _png(path)
+        except (OSError, ValueError, SyntaxError):
+            continue
+        atomic.write_bytes(layout.root / layout.source(sample.sample_id, suffix if suffix in SOURCE_SUFFIXES else ".png"), data)
+
+
+def _png(path: Path) -> bytes:
+    from PIL import Image, ImageOps
+
+    stream = io.BytesIO()
+    with Image.open(path) as image:
+        ImageOps.exif_transpose(image).convert("RGB").save(stream, "PNG")
+    return stream.getvalue()
