@@ -34,6 +34,7 @@ class Golden:
 
 _HERE = "evals.replay_geneval"
 _REWARDS = "evals.replay_rewards"
+_TEXT = "evals.replay_text"
 GOLDEN: dict[str, Golden] = {
     "geneval_prompts": Golden(f"{_HERE}:prompts"),
     "geneval_relative_position": Golden(f"{_HERE}:relative_position"),
@@ -51,6 +52,15 @@ GOLDEN: dict[str, Golden] = {
     "uniar_ocr_join": Golden(f"{_REWARDS}:ocr_join"),
     "uniar_unified_reward": Golden(f"{_REWARDS}:unified_reward"),
     "uniar_safe_extract_score": Golden(f"{_REWARDS}:extract_score"),
+    "longtext_score": Golden(f"{_TEXT}:longtext_score"),
+    "oneig_text": Golden(f"{_TEXT}:oneig_text"),
+    "oneig_text_units": Golden(f"{_TEXT}:oneig_text_units"),
+    "wise_parse": Golden("evals.replay_wise:parse"),
+    "wise_aggregate": Golden("evals.replay_wise:aggregate"),
+    "t2icompbench_2d_position": Golden("evals.replay_compbench:position_2d"),
+    "t2icompbench_3d_position": Golden("evals.replay_compbench:position_3d"),
+    "t2icompbench_numeracy_duplicate": Golden("evals.replay_compbench:numeracy_duplicate"),
+    "t2icompbench_3in1": Golden("evals.replay_compbench:three_in_one"),
 }
 
 
