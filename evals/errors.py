@@ -41,6 +41,19 @@ class CanaryError(UserError):
     exit_code = 3
 
 
+class RoleError(Exception):
+    """A role could not look at this one output, since the judge behind it failed; the next output may fare better.
+
+    Args:
+        message: one sentence.
+        outcome: what becomes of the score: `judge_error`, `judge_unparsed` or `refused`.
+    """
+
+    def __init__(self, message: str, *, outcome: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
 def sentence(error: BaseException) -> str:
     """Return an exception as one line; a user error as it is, anything else with its type.
 
