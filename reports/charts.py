@@ -20,25 +20,28 @@ AXIS_HEIGHT = 26
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """One bar of a chart over the unit interval."""
+    """One bar of a chart."""
 
     label: str
     value: float | None
-    """0 to 1; None draws the empty track and the words `not scored`."""
+    """On the chart's scale; None draws the empty track and the words `not scored`."""
     low: float | None = None
     high: float | None = None
     note: str = ""
     """Shown after the label, dimmed (coverage under 100%)."""
 
 
-def interval_bars(bars: Sequence[Bar], *, title: str, reference: float | None = None, ident: str = "bars") -> Markup:
+def interval_bars(
+    bars: Sequence[Bar], *, title: str, reference: float | None = None, ident: str = "bars", scale: tuple[float, float] = (0.0, 1.0)
+) -> Markup:
     """Draw horizontal bars with interval whiskers.
 
     Args:
-        bars: from top to bottom; values, lows and highs are fractions and are clipped to 0..1.
+        bars: from top to bottom; values, lows and highs are clipped to the scale.
         title: the drawing's accessible name; the description lists every number.
-        reference: a dashed vertical line (the headline mean), fraction.
+        reference: a dashed vertical line (the headline value).
         ident: prefix of the ids inside the drawing, unique in the page.
+        scale: values at the left and the right end of the axis, not equal.
 
     Returns:
         An `<svg>` element, every label escaped.
@@ -50,11 +53,11 @@ def interval_bars(bars: Sequence[Bar], *, title: str, reference: float | None = 
             '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
         ).format(bottom + AXIS_HEIGHT, ident, ident, ident, title, ident, _describe(bars))
     ]
-    parts.extend(_grid(bottom))
+    parts.extend(_grid(bottom, scale))
     for row, bar in enumerate(bars):
-        parts.append(_bar(bar, top=row * ROW_HEIGHT))
+        parts.append(_bar(bar, top=row * ROW_HEIGHT, scale=scale))
     if reference is not None:
-        parts.append(_reference(bars, reference))
+        parts.append(_reference(bars, reference, scale))
     parts.append(Markup("</svg>"))
     return Markup("").join(parts)
 
@@ -71,11 +74,12 @@ def _describe(bars: Sequence[Bar]) -> str:
     return " ".join(sentences)
 
 
-def _percent(value: float) -> str:
-    return f"{100 * min(1.0, max(0.0, value)):.2f}%"
+def _percent(value: float, scale: tuple[float, float]) -> str:
+    share = (value - scale[0]) / (scale[1] - scale[0])
+    return f"{100 * min(1.0, max(0.0, share)):.2f}%"
 
 
-def _grid(bottom: int) -> list[Markup]:
+def _grid(bottom: int, scale: tuple[float, float]) -> list[Markup]:
     marks = []
     for quarter in range(5):
         x = f"{25 * quarter}%"
@@ -84,12 +88,12 @@ def _grid(bottom: int) -> list[Markup]:
             Markup(
                 '<line class="tick" x1="{}" x2="{}" y1="{}" y2="{}"/>'
                 '<text class="axis" x="{}" y="{}" text-anchor="{}">{:g}</text>'
-            ).format(x, x, bottom, bottom + 5, x, bottom + 20, anchor, quarter / 4)
+            ).format(x, x, bottom, bottom + 5, x, bottom + 20, anchor, scale[0] + (scale[1] - scale[0]) * quarter / 4)
         )
     return marks
 
 
-def _bar(bar: Bar, *, top: int) -> Markup:
+def _bar(bar: Bar, *, top: int, scale: tuple[float, float]) -> Markup:
     y = top + BAR_TOP
     middle = y + BAR_HEIGHT / 2
     out = Markup(
@@ -103,10 +107,10 @@ def _bar(bar: Bar, *, top: int) -> Markup:
     out += Markup(
         '<text class="bar-value" x="100%" y="{}" text-anchor="end">{:.3f}</text>'
         '<rect class="bar-fill" x="0" y="{}" width="{}" height="{}" rx="2"/>'
-    ).format(top + LABEL_BASELINE, bar.value, y, _percent(bar.value), BAR_HEIGHT)
+    ).format(top + LABEL_BASELINE, bar.value, y, _percent(bar.value, scale), BAR_HEIGHT)
     if bar.low is None or bar.high is None:
         return out
-    low, high = _percent(bar.low), _percent(bar.high)
+    low, high = _percent(bar.low, scale), _percent(bar.high, scale)
     for x1, x2, y1, y2 in (
         (low, high, middle, middle),
         (low, low, middle - 5, middle + 5),
@@ -116,9 +120,9 @@ def _bar(bar: Bar, *, top: int) -> Markup:
     return out
 
 
-def _reference(bars: Sequence[Bar], reference: float) -> Markup:
+def _reference(bars: Sequence[Bar], reference: float, scale: tuple[float, float]) -> Markup:
     """The line runs beside the bars only, so that it never strikes through a label."""
-    x = _percent(reference)
+    x = _percent(reference, scale)
     out = Markup("")
     for row in range(len(bars)):
         y = row * ROW_HEIGHT + BAR_TOP - 4

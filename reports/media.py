@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from evals.types import Output
+from evals.types import Outcome, Output, Sample
 
 SMALL_SIDE = 96
 """Longest side, pixels, up to which the PNG itself is shown, scaled without smoothing."""
@@ -32,6 +32,7 @@ MAX_PIXELS = 64_000_000
 INLINE_LIMIT = 400
 """Up to this many pictures the page holds them itself and can be sent as one file."""
 THUMBNAIL_DIR = f"thumbs-{THUMBNAIL_SIDE}"
+SOURCE_DIR = f"sources-{THUMBNAIL_SIDE}"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,20 +51,23 @@ class Picture:
     """One sentence, when the file cannot be shown."""
 
 
-def pictures(outputs: Iterable[Output], *, resolve: Callable[[str], Path], report_dir: Path) -> dict[str, Picture]:
+def pictures(
+    outputs: Iterable[Output], *, resolve: Callable[[str], Path], report_dir: Path, folder_name: str | None = None
+) -> dict[str, Picture]:
     """Prepare the picture of every output that has an image.
 
     Args:
         outputs: any order; those without an image are left out of the result.
         resolve: path inside the run folder -> confined absolute path; may raise for a path that escapes.
-        report_dir: thumbnails go to `THUMBNAIL_DIR` under it, unless the page holds them; stale ones are removed.
+        report_dir: thumbnails go to a folder under it, unless the page holds them; stale ones are removed.
+        folder_name: of that folder; None is `THUMBNAIL_DIR`.
 
     Returns:
         `sample_id/repeat` -> `Picture`. A missing or damaged file has its `problem`, never an exception.
     """
     wanted = [output for output in outputs if output.image]
     inline = len(wanted) <= INLINE_LIMIT
-    folder = report_dir / THUMBNAIL_DIR
+    folder = report_dir / (folder_name or THUMBNAIL_DIR)
     if not inline:
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,6 +79,29 @@ def pictures(outputs: Iterable[Output], *, resolve: Callable[[str], Path], repor
         found = dict(zip((f"{o.sample_id}/{o.repeat}" for o in wanted), pool.map(prepare, wanted), strict=True))
     _sweep(folder, keep=set() if inline else {picture.source for picture in found.values()})
     return found
+
+
+def source_pictures(run: object, samples: Iterable[Sample], *, report_dir: Path) -> dict[str, Picture]:
+    """Prepare the input image of every sample that has one, as `pictures` does for outputs.
+
+    Args:
+        run: a `RunReader`; only its `source_path(sample)` is asked.
+        samples: any order.
+        report_dir: as for `pictures`.
+
+    Returns:
+        Sample id -> `Picture`.
+    """
+    find = getattr(run, "source_path", lambda sample: None)
+    found = {sample.sample_id: find(sample) for sample in samples if sample.image is not None}
+    outputs = [
+        Output(sample_id=name, task="", repeat=0, seed=0, outcome=Outcome.OK, image=path.name)
+        for name, path in found.items()
+        if path is not None
+    ]
+    by_name = {path.name: path for path in found.values() if path is not None}
+    made = pictures(outputs, resolve=by_name.__getitem__, report_dir=report_dir, folder_name=SOURCE_DIR)
+    return {key.rpartition("/")[0]: picture for key, picture in made.items()}
 
 
 def _picture(output: Output, *, resolve: Callable[[str], Path], folder: Path | None) -> Picture:

@@ -64,15 +64,20 @@ class HtmlReporter:
         out.mkdir(parents=True, exist_ok=True)
         outputs = run.outputs()
         pictures = media.pictures(outputs, resolve=run.resolve, report_dir=out)
+        samples = run.samples()
+        sources = media.source_pictures(run, samples, report_dir=out)
         gallery = views.gallery(
-            run.samples(),
+            samples,
             outputs,
             run.scores(),
             pictures,
             value=views.value_name(run.manifest, run.results),
             n_expected=int(run.manifest.get("n_expected", 0)),
+            scale=views.scale_of(run.manifest),
+            sources=sources,
         )
         gallery["thumbs"] = f"{media.THUMBNAIL_DIR}/"
+        gallery["sources"] = f"{media.SOURCE_DIR}/"
         page = _page(run, gallery)
         # A lone surrogate in a prompt has no UTF-8 form; it is already shown as its code point, this is the net below.
         data = page.encode("utf-8", "replace")
@@ -102,7 +107,10 @@ def _page(run: Run, gallery: Mapping[str, Any]) -> str:
         headline=headline,
         tasks=tasks,
         slices=[row for row in metrics if row["kind"] == "slice"],
-        chart=_chart(tasks, headline),
+        further=[row for row in metrics if row["kind"] in views.FURTHER],
+        added=views.added(results),
+        judges=views.judges(results),
+        chart=_chart(tasks, headline, views.scale_of(manifest)),
         gallery=gallery,
         data=embed_json(gallery),
         provenance=views.provenance(manifest, results),
@@ -128,7 +136,7 @@ def embed_json(data: object) -> Markup:
     return Markup(text)
 
 
-def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any]) -> Markup:
+def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any], scale: tuple[float, float]) -> Markup:
     bars = [
         charts.Bar(
             label=row["label"],
@@ -140,7 +148,7 @@ def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any]) -> Markup:
         for row in tasks
     ]
     return charts.interval_bars(
-        bars, title="Value per task with 95% interval", reference=headline["number"], ident="tasks-chart"
+        bars, title="Value per task with 95% interval", reference=headline["number"], ident="tasks-chart", scale=scale
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from evals.types import Outcome, Output, Sample, Score
@@ -19,6 +20,8 @@ MAX_EVIDENCE = 2_000
 MAX_TEXT = 20_000
 """Characters of a prompt, reason or answer in the page."""
 
+FURTHER = ("value", "more", "set", "scorer")
+"""Kinds of metrics that stand below the tasks: other values, other metrics, of the whole set, of other scorers."""
 VERDICTS = {"incorrect": "Incorrect", "partial": "Partly correct", "correct": "Correct"}
 _INVISIBLE = {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF}
 _INVISIBLE |= {*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)}
@@ -89,6 +92,9 @@ def metric_row(metric: Mapping[str, Any]) -> dict[str, Any]:
 def row_label(metric: Mapping[str, Any]) -> str:
     """What a line of a table measures; slices carry several metrics, so they also tell which one."""
     place = words(str(metric.get("task", "")))
+    if metric.get("kind") in FURTHER:
+        name = words(str(metric.get("name", "")))
+        return name if metric.get("task") == "*" else f"{place}: {name}"
     if metric.get("kind") != "slice":
         return place
     name = {"overall": "mean of tasks", "prompt_accuracy": "prompts with a right image"}.get(str(metric.get("name")), "mean of images")
@@ -131,6 +137,8 @@ def gallery(
     *,
     value: str,
     n_expected: int,
+    scale: tuple[float, float] = (0.0, 1.0),
+    sources: Mapping[str, Shown] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Build the data that the page's script draws the gallery and the panel from.
 
@@ -139,8 +147,10 @@ def gallery(
         outputs: journal; the last line of a `sample_id/repeat` counts.
         scores: of all scorers; the one that carries `value` (else the first) gives the verdict.
         pictures: `sample_id/repeat` -> picture.
-        value: the named value that is 1 for a correct output and 0 for an incorrect one.
+        value: the named value that decides right and wrong.
         n_expected: outputs that the plan asked for; tells how many repeats a sample has.
+        scale: that value for an output that is wholly wrong, and for one that is wholly right.
+        sources: sample id -> its input image.
 
     Returns:
         JSON data: `tasks`, `tags`, `verdicts` ({key, label, rank}), `samples` (rows) and `items` (rows, plan order).
@@ -164,12 +174,13 @@ def gallery(
                     visible(sample.prompt),
                     [tags.of(tag) for tag in sample.tags],
                     None if sample.target is None else visible(sample.target),
+                    _source(sources.get(sample.sample_id)),
                 ]
             )
         key = (sample.sample_id, repeat)
         output, own = made.get(key), judged.get(key, [])
         item = _item(output, own, pictures.get(f"{sample.sample_id}/{repeat}"))
-        item |= {"s": rows[sample.sample_id], "r": repeat, "v": verdicts.of(verdict(output, own, value))}
+        item |= {"s": rows[sample.sample_id], "r": repeat, "v": verdicts.of(verdict(output, own, value, scale))}
         items.append(item)
     return {
         "tasks": [{"key": visible(task, 200), "label": words(task)} for task in tasks.names],
@@ -180,7 +191,7 @@ def gallery(
     }
 
 
-def verdict(output: Output | None, scores: Sequence[Score], value: str) -> str:
+def verdict(output: Output | None, scores: Sequence[Score], value: str, scale: tuple[float, float] = (0.0, 1.0)) -> str:
     """`correct`, `incorrect`, `partial`, or the outcome that kept the output from being scored."""
     if output is None:
         return Outcome.MISSING.value
@@ -192,9 +203,57 @@ def verdict(output: Output | None, scores: Sequence[Score], value: str) -> str:
     if score is None:
         bad = next((s for s in scores if s.outcome is not Outcome.OK), None)
         return bad.outcome.value if bad else Outcome.NOT_APPLICABLE.value
-    number = score.values[value]
-    return "correct" if number >= 1 else "incorrect" if number <= 0 else "partial"
+    worst, best = scale
+    share = (score.values[value] - worst) / (best - worst)
+    return "correct" if share >= 1 else "incorrect" if share <= 0 else "partial"
 
+
+def scale_of(manifest: Mapping[str, Any]) -> tuple[float, float]:
+    """The suite's values at the two ends of a chart: `report.worst` and `report.best`, else 0 and 1."""
+    suite = manifest.get("resolved_suite")
+    report = suite.get("report") if isinstance(suite, Mapping) else None
+    report = report if isinstance(report, Mapping) else {}
+    worst, best = float(report.get("worst", 0.0)), float(report.get("best", 1.0))
+    return (worst, best) if worst != best else (0.0, 1.0)
+
+
+def added(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Scorers that were added to the run: name, what plays the roles, values, and agreement with the run's own."""
+    return [
+        {
+            "name": visible(row.get("name", ""), 200),
+            "roles": ", ".join(f"{visible(role, 60)} {visible(use.get('use', ''), 200)}" for role, use in (row.get("roles") or {}).items()),
+            "metrics": [metric_row(metric) for metric in row.get("metrics") or []],
+            "agreement": [_agreement(line) for line in row.get("agreement") or []],
+        }
+        for row in results.get("added") or []
+    ]
+
+
+def _agreement(line: Mapping[str, Any]) -> dict[str, str]:
+    def told(key: str) -> str:
+        number = line.get(key)
+        return "none" if number is None else f"{number:.3f}"
+
+    interval = "" if line.get("alpha_low") is None else f"{told('alpha_low')} to {told('alpha_high')}"
+    numbers = {key: told(key) for key in ("alpha", "spearman", "kendall", "equal", "difference")}
+    label = f"{words(str(line.get('value', '')))} beside {visible(line.get('with', ''), 200)}"
+    return {"label": label, "interval": interval, "n": f"{int(line.get('n', 0)):,}", **numbers}
+
+
+def judges(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Judges behind the run's ledger, with what they replied and cost, as (name, value) lines."""
+    found = []
+    for role, facts in (results.get("judges") or {}).items():
+        lines = [(words(str(key)), _plain(value)) for key, value in facts.items() if value is not None]
+        found.append({"title": words(str(role)), "lines": lines})
+    return found
+
+
+def _source(picture: Shown | None) -> list[Any] | None:
+    if picture is None or not picture.source:
+        return None
+    return [picture.source, picture.width, picture.height, int(picture.original)]
 
 def command(manifest: Mapping[str, Any]) -> str:
     """The line that runs this again; the manifest's own when it has one."""

@@ -67,6 +67,10 @@ class Report:
     """Further named values of the same scorer (sub-scores, another policy), each reported as its mean."""
     metrics: tuple[str, ...] = ()
     """Further metric plugins over `value`, reported below the tasks."""
+    worst: float = 0.0
+    """Value of an output that is wholly wrong: one end of the charts' axis."""
+    best: float = 1.0
+    """Value of an output that is wholly right: the other end (ImgEdit: 5)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

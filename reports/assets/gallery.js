@@ -5,7 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const GLYPHS = { correct: "✓", incorrect: "✕", partial: "◐" };
   const $ = (id) => document.getElementById(id);
-  const { tasks, tags, verdicts, samples, items, thumbs } = JSON.parse($("gallery-data").textContent);
+  const { tasks, tags, verdicts, samples, items, thumbs, sources } = JSON.parse($("gallery-data").textContent);
   const haystack = samples.map(([id, , prompt]) => `${prompt}\n${id}`.toLowerCase());
   const state = { verdict: -1, task: -1, tag: -1, text: "", order: "failures", page: 0 };
   let view = [];      // indices into items that pass the filters, in order
@@ -48,6 +48,13 @@
   const source = (item) => (item.i.startsWith("data:") ? item.i : thumbs + item.i);
   // The original lies beside the report in the run folder; each part is encoded, so no name can leave the path.
   const original = (item) => `../${item.p.split("/").map(encodeURIComponent).join("/")}`;
+  // Before and after: a sample's input image, [address, width, height, whether it is the file itself].
+  const input = (sample) => {
+    if (!sample[5]) return null;
+    const [address, width, height, whole] = sample[5], image = el("img", whole && Math.max(width, height) <= 96 ? "pixelated" : "");
+    const src = address.startsWith("data:") ? address : sources + address;
+    return Object.assign(image, { loading: address.startsWith("data:") ? "eager" : "lazy", decoding: "async", alt: "", width, height, src });
+  };
   const small = (item) => Math.max(item.w, item.h) <= 96;
 
   // ---- filters -------------------------------------------------------------------------------------------------
@@ -90,6 +97,8 @@
     if (item.i) {
       const image = el("img", small(item) ? "pixelated" : "");
       Object.assign(image, { loading: item.i.startsWith("data:") ? "eager" : "lazy", decoding: "async", alt: "", width: item.w, height: item.h, src: source(item) });
+      const before = input(sample);
+      if (before) { frame.classList.add("frame-pair"); frame.append(before); }
       frame.append(image);
     } else {
       frame.classList.add("frame-empty");
@@ -198,6 +207,9 @@
     $("panel-verdict").replaceChildren(badge(verdicts[item.v]));
     $("panel-title").classList.toggle("prompt-long", sample[2].length > 240);
     fill($("panel-title"), sample[2] || "No prompt is stored for this sample.");
+    const before = input(sample);
+    if (before) before.alt = "Input image";
+    $("panel-source").replaceChildren(...(before ? [before, el("figcaption", "dim", "Input image; the output is the large one.")] : []));
     $("panel-scores").replaceChildren(...(item.sc || []).map(scored));
     $("panel-detections").replaceChildren(...detected(item));
     $("panel-facts").replaceChildren(...facts([
