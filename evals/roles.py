@@ -55,12 +55,13 @@ def parse_roles(options: Sequence[str]) -> RoleChoice:
 def with_ledger(roles: Mapping[str, Any], choice: RoleChoice) -> dict[str, Any]:
     """Return the roles with every judge behind a ledger, that of an OCR engine which asks one included."""
     found = dict(roles)
+    ledgers: dict[bool, Any] = {}
     for role, thing in roles.items():
         replay = role in choice.replay
         if _asks(thing):
-            found[role] = _behind(thing, replay=replay)
+            found[role] = _behind(thing, ledgers, replay=replay)
         elif _asks(getattr(thing, "judge", None)):
-            thing.judge = _behind(thing.judge, replay=replay)
+            thing.judge = _behind(thing.judge, ledgers, replay=replay)
         elif replay:
             raise SuiteError(f"--role: got {role}=replay, but the suite's {role} asks no judge; expected one that does. Leave it out.")
     return found
@@ -70,10 +71,14 @@ def _asks(thing: Any) -> bool:
     return callable(getattr(thing, "ask", None))
 
 
-def _behind(judge: Any, *, replay: bool) -> Any:
-    from evals.judges.ledger import LedgerJudge
+def _behind(judge: Any, ledgers: dict[bool, Any], *, replay: bool) -> Any:
+    from evals.judges.kept import LedgerJudge
+    from evals.judges.ledger import Ledger
 
-    return LedgerJudge(judge, replay=replay)
+    # One file has one writer: the judges of all roles share the ledger that is written.
+    if replay not in ledgers:
+        ledgers[replay] = Ledger(read_only=replay)
+    return LedgerJudge(judge, ledger=ledgers[replay], replay=replay)
 
 
 def ledgered(roles: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,5 +111,14 @@ def concurrency(roles: Mapping[str, Any]) -> int:
 
 
 def spend(roles: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return role -> what its judge is, and how many replies, requests and tokens its ledger holds and what they cost."""
-    return {role: {"identity": judge.identity(), **judge.totals()} for role, judge in ledgered(roles).items()}
+    """Return role -> what its judge is, and how many replies, requests and tokens its ledger holds and what they cost.
+
+    Judges that share a ledger stand under one name, as their replies are counted together.
+    """
+    shared: dict[int, list[tuple[str, Any]]] = {}
+    for role, judge in ledgered(roles).items():
+        shared.setdefault(id(getattr(judge, "ledger", judge)), []).append((role, judge))
+    return {
+        " and ".join(role for role, _ in group): {"identity": [judge.identity() for _, judge in group], **group[0][1].totals()}
+        for group in shared.values()
+    }

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evals.errors import CanaryError, ModelError, PluginError, sentence
+from evals.errors import CanaryError, ModelError, PluginError, StoreError, sentence
 from evals.protocols import Scorer
 from evals.registry import Registry
 from evals.store import atomic
@@ -219,8 +219,9 @@ def _judge(
             score = scorer.score(item.sample, output, image, source=open_image(source))  # type: ignore[call-arg]
         else:
             score = scorer.score(item.sample, output, image)
-    # Missing weights hit every output alike: stop with their sentence instead of thousands of equal outcomes.
-    except (ModelError, PluginError):
+    # Missing weights and a ledger that cannot be written hit every output alike: stop with their sentence instead of
+    # thousands of equal outcomes.
+    except (ModelError, PluginError, StoreError):
         raise
     except Exception as error:
         return _without(item, name, Outcome.SCORER_ERROR, sentence(error))
