@@ -36,6 +36,8 @@ ROLES = ("detector", "color", "judge", "ocr")
 BUILTIN: dict[str, dict[str, str]] = {
     "model": {"images": "evals.models.folder:ImageFolderModel", "uniar": "evals.models.uniar:UniARModel"},
     "dataset": {
+        "shapes-wise": "evals.datasets.shapes_wise:ShapesWiseDataset",
+        "wise": "evals.datasets.wise:WiseDataset",
         "geneval": "evals.datasets.geneval:GenEvalDataset",
         "shapes-geneval": "evals.datasets.shapes:ShapesGenEvalDataset",
     },
@@ -47,8 +49,17 @@ BUILTIN: dict[str, dict[str, str]] = {
         "open-clip": "evals.perception.clip_color:OpenClipColor",
         "shapes": "evals.perception.shapes:ShapesColor",
     },
-    "scorer": {"geneval": "evals.scorers.geneval:GenEvalScorer"},
+    "judge": {
+        "local": "evals.judges.local:LocalJudge",
+        "openai": "evals.judges.openai:OpenAIJudge",
+        "shapes": "evals.judges.shapes:ShapesJudge",
+    },
+    "scorer": {
+        "geneval": "evals.scorers.geneval:GenEvalScorer",
+        "wise": "evals.scorers.wise:WiseScorer",
+    },
     "metric": {
+        "wise_overall": "evals.metrics.wise:wise_overall",
         "macro_over_tasks": "evals.metrics.aggregate:macro_over_tasks",
         "mean": "evals.metrics.aggregate:mean_over_outputs",
     },

@@ -16,7 +16,7 @@ from evals.protocols import Reply
 if TYPE_CHECKING:
     from PIL import Image
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES: tuple[str, ...] = ("evals.judges.shapes_wise:answer",)
 """`module:function` of each family, asked in this order."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def complex_objects(tokens: Sequence[tuple[str, str]]) -> tuple[str, str] | None
         after = next((word for word, part in rest if part == "NOUN"), None)
         if after is None:
             # The last word of a name: a PROPN that another part of speech follows.
-            ends = zip(rest, rest[1:], strict=False)
+            ends = pairwise(rest)
             after = next((one[0] for one, following in ends if one[1] == "PROPN" != following[1]), None)
         found += [word for word in (before, after) if word is not None]
     return (as_person(found[0]), as_person(found[1])) if len(found) == 2 else None
