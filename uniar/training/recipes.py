@@ -103,6 +103,8 @@ class TokenizerRecipe(PackedRecipe):
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     """Weights of the loss terms, flipped bits."""
+    fresh: bool = False
+    """Whether the vision stack starts from random weights instead of the checkpoint's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,6 +24,8 @@ STALE = "The codes mean something else now: the pixel decoder and the visual hea
 def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callable[[str], None]) -> Ready:
     """See `training.running.train_stage`."""
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
+    if recipe.fresh:
+        restart_vision(base.model, derive_seed(recipe.seed, recipe.stage, "init"))
     processor = base.processor
     stage = TokenizerStage(
         base.model,
@@ -36,6 +38,14 @@ def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callab
     )
     stale = STALE if (base.folder / "sd3_transformer").is_dir() else ""
     return Ready(stage, lambda engine, target: export_tokenizer(engine, base.folder, target), afterwards=stale)
+
+
+def restart_vision(model: torch.nn.Module, seed: int) -> None:
+    """Give the vision stack and its quantiser fresh weights of their own configuration."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = type(model)(model.config)
+    model.visual.load_state_dict(fresh.visual.state_dict())
 
 
 def export_tokenizer(engine: Engine, base: Path, target: Path) -> Path:

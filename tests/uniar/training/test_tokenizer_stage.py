@@ -150,3 +150,11 @@ def test_the_recipe_exports_model_and_encoder_with_one_tokenizer(tmp_path):
     checkpoint = uniar.load(made)
     (one,) = checkpoint.generate(["a photo of a red star"], height=64, width=64, seeds=[0], decoder_steps=2)
     assert one.image.size == (64, 64)
+
+
+def test_a_fresh_start_forgets_the_vision_stack_and_nothing_else(tmp_path):
+    changes = ("data=mix/mini-sft.yaml", "train.steps=1", "train.batch_size=1", "train.lr=0.0", "train.precision=float32", "fresh=true")
+    made = train_stage(read(OURS / "tokenizer.yaml", (*changes, "tokenizer.packed_length=256")), tmp_path, say=lambda line: None)
+    old, new = (load_file(folder / "model.safetensors") for folder in (uniar.load("uniar-mini").folder, made))
+    changed = {name for name in new if not torch.equal(old[name], new[name])}
+    assert "model.visual.patch_embed.proj.weight" in changed and all(name.startswith("model.visual.") for name in changed)
