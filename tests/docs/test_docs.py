@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "suites" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "suites" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _PATH = re.compile(r"(?<![\w./-])((?:uniar|evals|reports|suites|tests|docs|benchmarks|\.ci)/[\w./-]*\w/?)")
 _LINK = re.compile(r"\]\(([^)#:]+)\)")
 _FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
