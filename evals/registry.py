@@ -34,8 +34,15 @@ ROLES = ("detector", "color", "judge", "ocr")
 """Kinds that a suite names under `roles` and that a scorer is given."""
 
 BUILTIN: dict[str, dict[str, str]] = {
-    "model": {"images": "evals.models.folder:ImageFolderModel", "uniar": "evals.models.uniar:UniARModel"},
+    "model": {
+        "images": "evals.models.folder:ImageFolderModel",
+        "text-renderer": "evals.models.text_renderer:TextRendererModel",
+        "uniar": "evals.models.uniar:UniARModel",
+    },
     "dataset": {
+        "longtext": "evals.datasets.longtext:LongTextDataset",
+        "oneig-text": "evals.datasets.oneig_text:OneIGTextDataset",
+        "text-mini": "evals.datasets.text_mini:TextMiniDataset",
         "shapes-wise": "evals.datasets.shapes_wise:ShapesWiseDataset",
         "wise": "evals.datasets.wise:WiseDataset",
         "geneval": "evals.datasets.geneval:GenEvalDataset",
@@ -54,11 +61,21 @@ BUILTIN: dict[str, dict[str, str]] = {
         "openai": "evals.judges.openai:OpenAIJudge",
         "shapes": "evals.judges.shapes:ShapesJudge",
     },
+    "ocr": {
+        "rapidocr": "evals.perception.ocr_rapid:RapidOcr",
+        "vlm": "evals.perception.ocr_vlm:VlmOcr",
+    },
     "scorer": {
+        "longtext": "evals.scorers.longtext:LongTextScorer",
+        "oneig-text": "evals.scorers.oneig_text:OneIGTextScorer",
         "geneval": "evals.scorers.geneval:GenEvalScorer",
         "wise": "evals.scorers.wise:WiseScorer",
     },
     "metric": {
+        "longtext_groups": "evals.metrics.text:longtext_groups",
+        "longtext_score": "evals.metrics.text:longtext_score",
+        "oneig_text_parts": "evals.metrics.text:oneig_text_parts",
+        "oneig_text_score": "evals.metrics.text:oneig_text_score",
         "wise_overall": "evals.metrics.wise:wise_overall",
         "macro_over_tasks": "evals.metrics.aggregate:macro_over_tasks",
         "mean": "evals.metrics.aggregate:mean_over_outputs",

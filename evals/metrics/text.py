@@ -55,8 +55,6 @@ def oneig_text_parts(rows: Sequence[Row], *, value: str, task: str, kind: str, s
     """What the text score is made of (edit distance, complete rate, word accuracy), and the score without repeated readings."""
     stale = _stale(rows)
     found = [_oneig(rows, stale, name, part, value, task, kind, seed) for name, part in _PARTS.items()]
-    # An edit distance is a number of characters, not a share.
-    found[0] = replace(found[0], unit="characters")
     return [*found, _oneig(rows, {}, "text_score_strict", _score, value, task, kind, seed)]
 
 
@@ -116,7 +114,11 @@ def _oneig(
     for prompt, more in stale.items():
         for numbers in more:
             _add(sums, prompt, numbers)
-    return metric_of(name, task, kind, rows, _estimate(sums, part, seed, f"oneig_text/{name}/{value}/{task}"))
+    # An edit distance is a number of characters; all else lies in [0, 1].
+    share = name != "edit_distance"
+    found = _estimate(sums, part, seed, f"oneig_text/{name}/{value}/{task}", share=share)
+    made = metric_of(name, task, kind, rows, found)
+    return made if share else replace(made, unit="characters")
 
 
 def _add(sums: dict[str, list[float]], prompt: str, numbers: Sequence[float]) -> None:
@@ -124,7 +126,9 @@ def _add(sums: dict[str, list[float]], prompt: str, numbers: Sequence[float]) ->
     sums[prompt] = [a + b for a, b in zip(before, numbers, strict=True)]
 
 
-def _estimate(sums: dict[str, list[float]], statistic: Callable[[Any], Any], seed: int, name: str) -> Estimate | None:
+def _estimate(
+    sums: dict[str, list[float]], statistic: Callable[[Any], Any], seed: int, name: str, *, share: bool = True
+) -> Estimate | None:
     import numpy as np
 
     if not sums:
@@ -133,7 +137,7 @@ def _estimate(sums: dict[str, list[float]], statistic: Callable[[Any], Any], see
         found = statistic_of_sums(np.array(list(sums.values())), statistic, seed=seed, name=name)
     if not np.isfinite(found.value):
         return None
-    if found.low is None and 0.0 <= found.value <= 1.0:
+    if share and found.low is None and 0.0 <= found.value <= 1.0:
         # No spread between the prompts is no certainty: the rule of `evals.metrics.bootstrap` for equal means.
         return Estimate(found.value, *wilson(found.value, len(sums)), None)
     return found

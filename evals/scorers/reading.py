@@ -62,13 +62,6 @@ def language_of(sample: Sample, scorer: str) -> str:
     return str(language)
 
 
-def canary_of(ocr: Any) -> None:
-    """Let the engine check itself, where it can."""
-    check = getattr(ocr, "canary", None)
-    if check is not None:
-        check()
-
-
 def shown(evidence: Mapping[str, Any], matched: int, total: int, unit: str) -> str:
     """A verdict in words: how much was found and what was read."""
     text = evidence["read"].strip()
