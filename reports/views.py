@@ -180,7 +180,12 @@ def gallery(
         key = (sample.sample_id, repeat)
         output, own = made.get(key), judged.get(key, [])
         item = _item(output, own, pictures.get(f"{sample.sample_id}/{repeat}"))
-        item |= {"s": rows[sample.sample_id], "r": repeat, "v": verdicts.of(verdict(output, own, value, scale))}
+        judgement = verdict(output, own, value, scale)
+        item |= {"s": rows[sample.sample_id], "r": repeat, "v": verdicts.of(judgement)}
+        if judgement == "partial":
+            number = next(score.values[value] for score in own if value in score.values)
+            # What it is worth, and where it lies between worst and best: the order inside "partly correct".
+            item |= {"q": f"{number:.3g}", "g": round((number - scale[0]) / (scale[1] - scale[0]), 4)}
         items.append(item)
     return {
         "tasks": [{"key": visible(task, 200), "label": words(task)} for task in tasks.names],

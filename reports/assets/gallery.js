@@ -24,11 +24,11 @@
   };
   const many = (n) => n.toLocaleString("en");
   const tone = (verdict) => (GLYPHS[verdict.key] ? verdict.key : "unscored");
-  const badge = (verdict) => {
+  const badge = (verdict, worth) => {
     const node = el("span", `badge badge-${tone(verdict)}`);
     const glyph = el("span", "glyph", GLYPHS[verdict.key] || "○");
     glyph.setAttribute("aria-hidden", "true");
-    node.append(glyph, ` ${verdict.label}`);
+    node.append(glyph, ` ${verdict.label}${worth ? ` ${worth}` : ""}`);
     return node;
   };
   const clipped = (text, limit) => {
@@ -72,7 +72,7 @@
       counts[item.v] += 1;
       if (state.verdict < 0 || state.verdict === item.v) view.push(index);
     });
-    if (state.order === "failures") view.sort((a, b) => verdicts[items[a].v].rank - verdicts[items[b].v].rank || a - b);
+    if (state.order === "failures") view.sort((a, b) => verdicts[items[a].v].rank - verdicts[items[b].v].rank || (items[a].g || 0) - (items[b].g || 0) || a - b);
     for (const chip of $("verdicts").children) {
       const at = Number(chip.value);
       chip.setAttribute("aria-pressed", String(at === state.verdict));
@@ -105,7 +105,7 @@
       frame.append(el("span", "frame-text", clipped(item.x || item.e || "No image.", 220)));
     }
     const line = el("span", "card-line");
-    line.append(badge(verdicts[item.v]));
+    line.append(badge(verdicts[item.v], item.q));
     const prompt = el("span", "card-prompt", clipped(sample[2] || "No prompt is stored for this sample.", 160));
     prompt.dir = "auto";
     button.append(frame, line, prompt, el("span", "card-task dim", `${tasks[sample[1]].label}, image ${item.r + 1}`));
@@ -204,7 +204,7 @@
     $("panel-back").disabled = at <= 0;
     $("panel-on").disabled = at === view.length - 1;
     $("panel-boxes").hidden = !(item.i && item.d);
-    $("panel-verdict").replaceChildren(badge(verdicts[item.v]));
+    $("panel-verdict").replaceChildren(badge(verdicts[item.v], item.q));
     $("panel-title").classList.toggle("prompt-long", sample[2].length > 240);
     fill($("panel-title"), sample[2] || "No prompt is stored for this sample.");
     const before = input(sample);

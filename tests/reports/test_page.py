@@ -246,3 +246,30 @@ def test_the_figures_stand_without_javascript(visit):
     view = visit(java_script_enabled=False)
     assert view.locator(".number").is_visible() and view.locator("table.metrics").count() == 2
     assert "needs JavaScript" in view.locator("noscript").inner_text()
+
+
+def test_graded_outputs_stand_in_order_beside_their_input_images(tmp_path, monkeypatch, chromium):
+    import shutil
+    from pathlib import Path
+
+    from evals.added import add_scores
+    from evals.run import run_suite, write_report
+
+    for name in ("judged.yaml", "judged_plugins.py"):
+        shutil.copy(Path(__file__).parent.parent / "data" / "harness" / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    run_suite("judged.yaml", model="lighten", out="out", report=False)
+    add_scores("out", suite="judged.yaml", settings=["roles.judge.darker=20"], name="darker")
+    page = chromium.new_page()
+    page.goto(write_report("out", print).resolve().as_uri())
+    worth = page.locator(".card .badge").all_text_contents()
+    assert worth == [f"◐ Partly correct {v:.3g}" for v in (10 / 255, 50 / 255, 90 / 255, 130 / 255, 170 / 255, 210 / 255)]
+    assert page.locator(".card .frame-pair img").count() == 12
+    added = page.locator("#added")
+    assert "score beside grey" in added.inner_text() and "0.962" in added.inner_text()
+    assert "requests" in page.locator("#provenance").inner_text()
+    page.locator(".card").first.click()
+    image = page.locator("#panel-source img")
+    assert image.get_attribute("alt") == "Input image" and image.evaluate("i => i.naturalWidth") == 4
+    assert "darker: score -0.039" in page.locator("#panel-scores").inner_text()
+    page.close()
