@@ -16,7 +16,7 @@ from evals.protocols import Judge
 from evals.types import Outcome
 
 RED = Image.new("RGB", (60, 40), (255, 0, 0))
-NOISE = Image.effect_noise((60, 40), 90).convert("RGB")
+NOISE = Image.linear_gradient("L").resize((60, 40)).convert("RGB")
 
 
 def _judge(folder: Path, **settings: object) -> LocalJudge:
