@@ -61,6 +61,9 @@ GOLDEN: dict[str, Golden] = {
     "t2icompbench_3d_position": Golden("evals.replay_compbench:position_3d"),
     "t2icompbench_numeracy_duplicate": Golden("evals.replay_compbench:numeracy_duplicate"),
     "t2icompbench_3in1": Golden("evals.replay_compbench:three_in_one"),
+    "imgedit_scores": Golden("evals.replay_editing:imgedit_scores"),
+    "gedit_viescore_parse": Golden("evals.replay_editing:gedit_parse"),
+    "gedit_statistics": Golden("evals.replay_editing:gedit_statistics"),
 }
 
 
