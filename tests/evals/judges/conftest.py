@@ -16,10 +16,15 @@ KEY = "sk-test-5f3c9a1e7b"
 
 
 class ChatServer:
-    """Answers with what the script says next, then with `default`; keeps every request and counts every whole answer."""
+    """Answers with what the script of the question says next, then the script of all, then `default`.
+
+    It keeps every request and counts every whole answer by its question; `texts` are what a plain answer says.
+    """
 
     def __init__(self) -> None:
         self.script: list[dict[str, Any]] = []
+        self.by_question: dict[str, list[dict[str, Any]]] = {}
+        self.texts: dict[str, str] = {}
         self.default: dict[str, Any] = {}
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -40,7 +45,8 @@ class ChatServer:
                     outer.requests.append({"path": self.path, **body})
                     outer.headers.append(dict(self.headers.items()))
                     outer.times.append(time.monotonic())
-                    step = outer.script.pop(0) if outer.script else outer.default
+                    script = outer.by_question.get(question_of(body)) or outer.script
+                    step = script.pop(0) if script else outer.default
                     outer._now += 1
                     outer.most_at_once = max(outer.most_at_once, outer._now)
                 try:
@@ -51,7 +57,9 @@ class ChatServer:
 
             def _play(self, step: dict[str, Any], body: dict[str, Any]) -> None:
                 outer._stop.wait(step.get("delay", 0.0))
-                data = step.get("raw", json.dumps(step.get("json", reply(step.get("text", "red")))).encode())
+                data = step.get(
+                    "raw", json.dumps(step.get("json", reply(step.get("text", outer.texts.get(question_of(body), "red"))))).encode()
+                )
                 if step.get("drop"):
                     self.close_connection = True
                     return
