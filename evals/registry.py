@@ -23,6 +23,10 @@ GROUPS = {
     "color": "uniar_eval.colors",
     "judge": "uniar_eval.judges",
     "ocr": "uniar_eval.ocr",
+    "vqa": "uniar_eval.vqa",
+    "embedder": "uniar_eval.embedders",
+    "depth": "uniar_eval.depths",
+    "phrases": "uniar_eval.phrases",
     "scorer": "uniar_eval.scorers",
     "metric": "uniar_eval.metrics",
     "reporter": "uniar_eval.reporters",
@@ -30,7 +34,7 @@ GROUPS = {
 }
 """Kind -> entry-point group."""
 
-ROLES = ("detector", "color", "judge", "ocr")
+ROLES = ("detector", "color", "judge", "ocr", "vqa", "embedder", "depth", "phrases")
 """Kinds that a suite names under `roles` and that a scorer is given."""
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -40,12 +44,16 @@ BUILTIN: dict[str, dict[str, str]] = {
         "uniar": "evals.models.uniar:UniARModel",
     },
     "dataset": {
+        "shapes-compbench": "evals.datasets.shapes_compbench:ShapesCompBenchDataset",
+        "compbench": "evals.datasets.compbench:CompBenchDataset",
         "longtext": "evals.datasets.longtext:LongTextDataset",
         "oneig-text": "evals.datasets.oneig_text:OneIGTextDataset",
         "text-mini": "evals.datasets.text_mini:TextMiniDataset",
         "shapes-wise": "evals.datasets.shapes_wise:ShapesWiseDataset",
         "wise": "evals.datasets.wise:WiseDataset",
         "geneval": "evals.datasets.geneval:GenEvalDataset",
+        "image-folder": "evals.datasets.reconstruction:ImageFolderDataset",
+        "shapes-reconstruction": "evals.datasets.reconstruction:ShapesReconstructionDataset",
         "shapes-geneval": "evals.datasets.shapes:ShapesGenEvalDataset",
     },
     "detector": {
@@ -66,9 +74,19 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vlm": "evals.perception.ocr_vlm:VlmOcr",
     },
     "scorer": {
+        "compbench-complex": "evals.scorers.compbench:ComplexScorer",
+        "compbench-numeracy": "evals.scorers.compbench:NumeracyScorer",
+        "compbench-spatial-3d": "evals.scorers.compbench:Spatial3dScorer",
+        "compbench-spatial-2d": "evals.scorers.compbench:Spatial2dScorer",
+        "compbench-clip": "evals.scorers.compbench:ClipScorer",
+        "compbench-attribute": "evals.scorers.compbench:AttributeScorer",
+        "compbench": "evals.scorers.compbench:CompBenchScorer",
         "longtext": "evals.scorers.longtext:LongTextScorer",
         "oneig-text": "evals.scorers.oneig_text:OneIGTextScorer",
         "geneval": "evals.scorers.geneval:GenEvalScorer",
+        "similarity": "evals.scorers.similarity:SimilarityScorer",
+        "distribution": "evals.scorers.distribution:DistributionScorer",
+        "codes": "evals.scorers.codes:CodesScorer",
         "wise": "evals.scorers.wise:WiseScorer",
     },
     "metric": {
@@ -79,6 +97,20 @@ BUILTIN: dict[str, dict[str, str]] = {
         "wise_overall": "evals.metrics.wise:wise_overall",
         "macro_over_tasks": "evals.metrics.aggregate:macro_over_tasks",
         "mean": "evals.metrics.aggregate:mean_over_outputs",
+    },
+    "vqa": {
+        "shapes": "evals.perception.shapes_vqa:ShapesVqa",
+        "blip": "evals.perception.blip_vqa:BlipVqa",
+    },
+    "embedder": {
+        "open-clip": "evals.perception.clip_similarity:ClipSimilarity",
+    },
+    "depth": {
+        "dpt": "evals.perception.dpt_depth:DptDepth",
+    },
+    "phrases": {
+        "shapes": "evals.perception.shapes_vqa:ShapesPhrases",
+        "spacy": "evals.perception.phrases:SpacyPhrases",
     },
 }
 
