@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evals.scorers import geneval_rules
+from evals.scorers.text_rules import edit_distance
 
 POLICIES = ("official", "strict")
 ASPECTS = {"Alignment Score": 0.4, "Coherence Score": 0.4, "Style Score": 0.2}
@@ -93,8 +94,8 @@ def wanted_text(prompt: str) -> str:
 
 
 def join_lines(lines: Iterable[str | Sequence[Any]]) -> str:
-    """Lines that an OCR engine read, joined without a separator; a (text, confidence) counts when its confidence is above 0."""
-    pairs = ((line, 1.0) if isinstance(line, str) else line for line in lines)
+    """Lines that an OCR engine read, joined without a separator; a (text, confidence, ...) counts when its confidence is above 0."""
+    pairs = ((line, 1.0) if isinstance(line, str) else line[:2] for line in lines)
     return "".join(text for text, confidence in pairs if confidence > 0)
 
 
@@ -105,17 +106,7 @@ def ocr_reward(wanted: str, recognized: str) -> float:
     0.5
     """
     want, got = (text.replace(" ", "").lower() for text in (wanted, recognized))
-    return 1 - min(_distance(want, got), len(want)) / len(want) if want else 0.0
-
-
-def _distance(a: str, b: str) -> int:
-    # Levenshtein, one row at a time.
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
+    return 1 - min(edit_distance(want, got), len(want)) / len(want) if want else 0.0
 
 
 def extract_score(text: str) -> float:

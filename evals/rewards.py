@@ -141,7 +141,7 @@ class OcrReward:
     """How well the quoted text can be read off images whose task is `ocr`; without quoted text it does not apply.
 
     Args:
-        ocr: `read(image) -> list[str]`, or of (text, confidence).
+        ocr: `read(image)` -> lines, see `evals.protocols.Ocr`; plain texts do as well.
         jpeg_quality: see `prepared`.
     """
 
@@ -165,9 +165,13 @@ def ocr(*, ocr: str, jpeg_quality: int | None = None, **settings: Any) -> OcrRew
     """The reward `ocr`: plugin name of an OCR engine and its settings.
 
     Raises:
-        UserError: an unknown plugin or setting, or weights that are not there.
+        UserError: an unknown plugin or setting, weights that are not there, or an engine that fails its self-check.
     """
-    return OcrReward(_plugin("ocr", ocr, settings), jpeg_quality=jpeg_quality)
+    engine = _plugin("ocr", ocr, settings)
+    check = getattr(engine, "canary", None)
+    if check is not None:
+        check()
+    return OcrReward(engine, jpeg_quality=jpeg_quality)
 
 
 # -- a judge ---------------------------------------------------------------------------------------------------------

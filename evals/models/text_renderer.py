@@ -126,6 +126,8 @@ class TextRendererModel:
         rng = np.random.default_rng(item.seed)
         ink, paper = (s["ink"], s["paper"]) if s["ink"] else PAIRS[int(rng.integers(len(PAIRS)))]
         image = self._page(texts, ink, paper)
+        if image is None:
+            return Generation(error=f"The text does not fit on {s['size']} pixels; a larger size= would do.")
         if s["rotation"]:
             image = image.rotate(s["rotation"], resample=Image.Resampling.BICUBIC, fillcolor=paper)
         if s["noise"]:
@@ -133,7 +135,8 @@ class TextRendererModel:
             image = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
         return Generation(image=image)
 
-    def _page(self, texts: Sequence[str], ink: str, paper: str) -> Image.Image:
+    def _page(self, texts: Sequence[str], ink: str, paper: str) -> Image.Image | None:
+        # None when the text does not fit at the smallest size.
         from PIL import Image, ImageDraw
 
         side = self.settings["size"]
@@ -149,6 +152,8 @@ class TextRendererModel:
             left, top, right, bottom = draw.multiline_textbbox((0, 0), block, font=font, spacing=size * 0.3)
             if right - left <= room and bottom - top <= room:
                 break
+        else:
+            return None
         draw.multiline_text((side / 2, side / 2), block, font=font, fill=ink, anchor="mm", align="center", spacing=size * 0.3)
         return image
 
