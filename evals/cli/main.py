@@ -14,6 +14,10 @@ from evals.errors import PluginError, UserError
 from evals.registry import Registry
 
 VERBS: dict[str, tuple[str, str]] = {
+    "convert-detector": ("evals.cli.convert_detector:convert_detector", "Turn mmdet's Mask2Former file into a detector folder."),
+    "convert-weights": ("evals.cli.convert_weights:convert_weights", "Turn a published file of weights into safetensors."),
+    "data": ("evals.cli.data:data", "List, fetch and check the benchmarks' data."),
+    "export": ("evals.cli.export:export", "Write a run's images in a benchmark's official layout."),
     "ls": ("evals.cli.ls:ls", "List suites, scorers, models, datasets, detectors or runs."),
     "parity": ("evals.cli.parity:parity", "Replay golden scorer files through our scorers."),
     "rescore": ("evals.cli.score:rescore", "Score a run again with another judge or detector; tells the agreement."),

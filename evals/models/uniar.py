@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import DataError, ModelError
+from evals.framing import fitted
 from evals.protocols import Generation
 from evals.types import WorkItem
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_DECODING = ("height", "width", "upscale", "decoder_steps", "decoder_guidance_scale")
 _DRAWING = (
     "height", "width", "guidance_scale", "temperature", "upscale", "decoder_steps", "decoder_guidance_scale"
 )  # fmt: skip
@@ -33,7 +35,7 @@ class UniARModel:
         ModelError: no such checkpoint, or one that does not fit.
     """
 
-    verbs = frozenset({"generate", "edit", "understand"})
+    verbs = frozenset({"generate", "edit", "understand", "reconstruct"})
 
     def __init__(self, *, source: str = "uniar-mini", device: str = "auto") -> None:
         with _told():
@@ -69,6 +71,11 @@ class UniARModel:
                     seeds=seeds,
                 )
                 return [Generation(text=text) for text in texts]
+            if verb == "reconstruct":
+                # The scorers bring the source to the same frame.
+                images = [fitted(_image(item), settings["width"], settings["height"]) for item in items]
+                records = self._model.reconstruct(images, seeds=seeds, **{name: settings[name] for name in _DECODING})
+                return [Generation(image=record.image, codes=record.codes) for record in records]
             drawing = {name: settings[name] for name in _DRAWING}
             if verb == "edit":
                 records = self._model.edit(prompts, [_image(item) for item in items], seeds=seeds, **drawing)

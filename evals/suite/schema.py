@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from evals.registry import ROLES, suggest
 from evals.suite.located import Node, describe
 
-VERBS = ("generate", "edit", "understand")
+VERBS = ("generate", "edit", "understand", "reconstruct")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
