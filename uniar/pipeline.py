@@ -1,4 +1,4 @@
-"""The three verbs on one object: generate, edit, understand.
+"""The verbs on one object: generate, edit, understand, and reconstruct, which is the tokenizer and the pixel decoder alone.
 
 Joins the rooms: prompt text and processor in, codes by the rollout, features by the tokenizer, pixels by the decoder. Parts
 load when a verb first needs them. Every draw of a sample comes from its own seed.
@@ -222,6 +222,63 @@ class UniAR:
                 )
             answers.append(self.processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip())
         return answers
+
+    def reconstruct(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        height: int,
+        width: int,
+        seeds: Sequence[int],
+        upscale: float = 1.0,
+        decoder_steps: int = 28,
+        decoder_guidance_scale: float = 1.5,
+        exact: bool | None = None,
+    ) -> list[GeneratedImage]:
+        """Images to codes and back: what the tokenizer keeps and the pixel decoder restores, no language model between.
+
+        Args:
+            images: B images of width x height pixels.
+            height: pixels, a multiple of the token side.
+            width: likewise.
+            seeds: B seeds of the pixel decoder's noise.
+            upscale: output size / input size, 1 to 2.
+            decoder_steps: Euler steps of the pixel decoder.
+            decoder_guidance_scale: guidance of the pixel decoder.
+            exact: see `PixelDecoder.decode`.
+
+        Returns:
+            B results in order, codes and image.
+
+        Raises:
+            InputError: an image of another size, or a size that the tokenizer or the decoder does not take.
+        """
+        self.decoder.latent_shape(round(upscale * height), round(upscale * width))
+        for image in images:
+            if image.size != (width, height):
+                raise InputError(f"images: got {image.width} x {image.height} pixels; expected {width} x {height}. Crop or resize it first.")
+        if not len(images):
+            return []
+        encoded = self.encode(images)
+        patch = self.feature_encoder.config.patch_size
+        for _, grid in encoded:
+            if (grid[1] * patch, grid[2] * patch) != (height, width):
+                raise InputError(
+                    f"height, width: got {height} x {width}; expected a size that the checkpoint's image processor leaves as it is (it made "
+                    f"{grid[1] * patch} x {grid[2] * patch} of it): multiples of the token side within its pixel limits."
+                )
+        codes = torch.stack([own for own, _ in encoded])
+        made = self.decode(
+            codes,
+            height=height,
+            width=width,
+            seeds=seeds,
+            upscale=upscale,
+            decoder_steps=decoder_steps,
+            decoder_guidance_scale=decoder_guidance_scale,
+            exact=exact,
+        )
+        return [GeneratedImage(codes=c.numpy(), image=i) for c, i in zip(codes, made, strict=True)]
 
     # -- parts of the verbs ----------------------------------------------------------------------------------------
 
