@@ -22,6 +22,7 @@ from uniar.checkpoint.load import load_decoder, load_feature_encoder, load_model
 from uniar.checkpoint.weights import fingerprint
 from uniar.errors import CheckpointError, InputError
 from uniar.generation.codes import Prefix, generate_codes
+from uniar.generation.conversation import Conversation
 from uniar.generation.prompt import defused, generation_text
 
 
@@ -256,7 +257,7 @@ class UniAR:
         self.decoder.latent_shape(round(upscale * height), round(upscale * width))
         for image in images:
             if image.size != (width, height):
-                raise InputError(f"images: got {image.width} x {image.height} pixels; expected {width} x {height}. Crop or resize it first.")
+                raise InputError(f"images: got {image.width} x {image.height} pixels; expected {width} x {height}. Crop it first.")
         if not len(images):
             return []
         encoded = self.encode(images)
@@ -264,8 +265,8 @@ class UniAR:
         for _, grid in encoded:
             if (grid[1] * patch, grid[2] * patch) != (height, width):
                 raise InputError(
-                    f"height, width: got {height} x {width}; expected a size that the checkpoint's image processor leaves as it is (it made "
-                    f"{grid[1] * patch} x {grid[2] * patch} of it): multiples of the token side within its pixel limits."
+                    f"height, width: got {height} x {width}; expected a size that the checkpoint's image processor leaves as it is (it "
+                    f"made {grid[1] * patch} x {grid[2] * patch} of it): multiples of the token side within its pixel limits."
                 )
         codes = torch.stack([own for own, _ in encoded])
         made = self.decode(
@@ -279,6 +280,14 @@ class UniAR:
             exact=exact,
         )
         return [GeneratedImage(codes=c.numpy(), image=i) for c, i in zip(codes, made, strict=True)]
+
+    def converse(self, *, capacity: int = 4096) -> Conversation:
+        """Open a conversation: drawing, asking and editing in one context; see `generation.conversation`.
+
+        Args:
+            capacity: positions in all.
+        """
+        return Conversation(self.model, self.processor.tokenizer, stop_ids=self._stop_ids(), capacity=capacity)
 
     # -- parts of the verbs ----------------------------------------------------------------------------------------
 

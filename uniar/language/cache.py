@@ -42,3 +42,8 @@ class KVCache:
     def get_seq_length(self, layer: int = 0) -> int:
         """Positions held by a layer."""
         return self._filled[layer]
+
+    def crop(self, length: int, layers: range) -> None:
+        """Forget the positions from `length` on in some layers; what is before stays as it is."""
+        for layer in layers:
+            self._filled[layer] = min(self._filled[layer], length)
