@@ -28,11 +28,15 @@ def check_sight(ask: Callable[..., Reply], *, judge: str, model: str) -> None:
     from PIL import Image
 
     reply = ask(QUESTION, [Image.new("RGB", (224, 224), (255, 0, 0))])
-    remedy = "Use a judge that sees, or set canary: false for it. No score was written."
+    start = f"judge {judge}: canary: {model}: got"
     if reply.outcome is not Outcome.OK:
         raise CanaryError(
-            f"judge {judge}: canary: {model}: got no answer about a plain red picture ({reply.error}); expected one. {remedy}"
+            f"{start} no answer about a plain red picture ({reply.error.rstrip('.')}); expected one. "
+            "Mend what it says, or set canary: false for a judge that does not chat. No score was written."
         )
     if not _RED.search(reply.text or ""):
         shown = " ".join((reply.text or "").split())[:80]
-        raise CanaryError(f'judge {judge}: canary: {model}: got "{shown}" about a plain red picture; expected the word red. {remedy}')
+        raise CanaryError(
+            f'{start} "{shown}" about a plain red picture; expected the word red. '
+            "Use a judge that sees, or set canary: false for one that does not chat. No score was written."
+        )

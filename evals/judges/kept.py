@@ -40,7 +40,7 @@ class LedgerJudge:
         self.name: str = judge.name
         self.concurrency: int = judge.concurrency
         self.from_ledger = 0
-        """Questions that the ledger answered."""
+        """Questions that were answered without asking the judge."""
         self.asked = 0
         """Questions that the judge was asked, by this object."""
         self._identity = judge.identity()
@@ -110,6 +110,8 @@ class LedgerJudge:
             waiting = self._under_way.get(key)
             if waiting is None:
                 mine = self._under_way[key] = Future()
+            else:
+                self.from_ledger += 1
         if waiting is not None:
             return waiting.result()
         try:

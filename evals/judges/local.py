@@ -78,8 +78,8 @@ class LocalJudge:
         self._revision = revision
         self._device = device
         self._dtype = dtype
-        self._temperature = temperature or None
-        self._top_p = top_p if self._temperature else None
+        self._temperature = float(temperature) if temperature else None
+        self._top_p = float(top_p) if top_p and self._temperature else None
         self._seed = seed
         self._max_tokens = max_tokens
         self._template = dict(chat_template_kwargs or {})

@@ -1,7 +1,7 @@
 """A judge behind any OpenAI-compatible `/v1/chat/completions` endpoint: OpenAI, vLLM, transformers serve, a router.
 
 Owns the network: the key, the pace, the retries. What a response means is in `chat.py`, when to send in `pace.py`,
-what is kept in `ledger.py`. A key is read from the environment, sent in one header and shown nowhere.
+what is kept in `kept.py`. A key is read from the environment, sent in one header and shown nowhere.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class OpenAIJudge:
         self.model = model
         self.concurrency = concurrency
         self.wants_canary = canary
-        self._decoding = {"temperature": temperature, "top_p": top_p, "seed": seed, max_tokens_key: max_tokens}
+        # 0 and 0.0 are one setting and must be one identity.
+        self._decoding = {"temperature": _float(temperature), "top_p": _float(top_p), "seed": seed, max_tokens_key: max_tokens}
         self._max_tokens_key = max_tokens_key
         self._extra = dict(extra or {})
         self._image_format = image_format
@@ -357,3 +358,7 @@ def _checked_url(url: str) -> str:
 
 def _failed(error: str, sent: int) -> Reply:
     return Reply(outcome=Outcome.JUDGE_ERROR, error=f"judge openai: {error}.", attempts=sent)
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -67,6 +67,7 @@ def test_jpeg_extra_fields_and_a_cost(server: Any, judge: Build) -> None:
     assert (server.requests[0]["max_completion_tokens"], server.requests[0]["reasoning_effort"]) == (5, "low")
     assert "max_tokens" not in server.requests[0] and "temperature" not in server.requests[0]
     assert reply.cost == pytest.approx((100 * 2.5 + 7 * 10.0) / 1e6)
+    assert repr(judge(temperature=0).identity()) == repr(judge(temperature=0.0).identity())
     assert one.identity() == {
         "judge": "openai", "model": "judge", "max_completion_tokens": 5, "extra": {"reasoning_effort": "low"}, "image_format": "jpeg:90",
     }  # fmt: skip
