@@ -110,7 +110,7 @@ class _Reader:
             own = _fields(part) if isinstance(part, ast.Dict) else {}
             if "text" in own:
                 told += self._text(own["text"])
-            elif "image_url" in own or "image" in own:
+            elif "image" in str(getattr(own.get("type"), "value", "")) or "image_url" in own:
                 images_first = not told
         return str(role.value), told, images_first
 
