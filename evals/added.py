@@ -100,7 +100,7 @@ def add_scores(
             record = {
                 "name": kept,
                 "scorer": {"scorer": use.name, **use.kwargs},
-                "roles": lock.resolved(resolved)["roles"],
+                "roles": lock.deciding(lock.resolved(resolved)["roles"]),
                 "replayed": sorted(choice.replay),
             }
             _refuse_other(layout, record)

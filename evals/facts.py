@@ -76,7 +76,7 @@ def folder_name(suite: Suite, model: Model, fingerprint: str) -> str:
 def scorer_settings(resolved: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return what a scorer and its roles are built from: part of the key of its cached verdicts."""
     own = next(use for use in resolved["score"] if use["scorer"] == name)
-    return {"scorer": own, "roles": resolved["roles"], "plugins": resolved["plugins"]}
+    return {"scorer": own, "roles": lock.deciding(resolved["roles"]), "plugins": resolved["plugins"]}
 
 
 def next_step(facts: Mapping[str, Any], command: Sequence[str]) -> dict[str, str]:

@@ -118,7 +118,7 @@ class Reply:
     outcome: Outcome = Outcome.OK
     """`ok`, `judge_error` (nothing usable came back) or `refused` (the judge or its filter declined)."""
     error: str = ""
-    """One sentence, when the outcome is not `ok`."""
+    """One sentence, when the outcome is not `ok`; of an `ok` one a note (cut at the longest reply), if any."""
     version: str = ""
     """What the judge says it is (the resolved model name), as far as it tells."""
     prompt_tokens: int | None = None

@@ -21,7 +21,8 @@ from evals.store.layout import Layout
 
 SCHEMA_VERSION = 1
 PACKAGES = (
-    "uniar", "torch", "torchvision", "transformers", "diffusers", "safetensors", "numpy", "pillow", "open-clip-torch",
+    "uniar", "torch", "torchvision", "transformers", "diffusers", "safetensors", "numpy", "pillow", "open-clip-torch", "torchmetrics",
+    "rapidocr", "onnxruntime", "httpx2",
 )  # fmt: skip
 
 

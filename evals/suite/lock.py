@@ -1,12 +1,14 @@
 """The resolved suite as JSON, and the fingerprint that says whether two runs measure the same thing.
 
-`batch_size`, the device and the folder are not part of it: they change speed and place, never a result.
+`batch_size`, the device, the folder, and how a judge is reached are not part of it: they change speed, place and price,
+never a result.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +16,12 @@ from typing import Any
 from evals.suite.schema import PluginUse, Suite
 from evals.types import Sample
 
-_FREE = ("resolved_suite.generate.batch_size",)
+_REACHED = (
+    "api_key_env", "backoff", "base_url", "canary", "completion_price", "concurrency", "prompt_price", "requests_per_minute", "retries",
+    "timeout",
+)  # fmt: skip
+"""Settings of a role that tell how it is reached, not what it replies."""
+_FREE = re.compile(rf"resolved_suite\.(generate\.batch_size|roles\.\w+\.(judge\.)?({'|'.join(_REACHED)}))")
 
 
 def canonical(data: Any) -> bytes:
@@ -69,7 +76,12 @@ def identity(
         "samples_sha256": samples_sha256,
     }
     flat = dict(_flatten(json.loads(canonical(tree)), ""))
-    return {key.removeprefix("resolved_suite."): value for key, value in flat.items() if key not in _FREE}
+    return {key.removeprefix("resolved_suite."): value for key, value in flat.items() if not _FREE.fullmatch(key)}
+
+
+def deciding(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the roles' settings without those that only tell how a judge is reached."""
+    return {role: {key: value for key, value in use.items() if key not in _REACHED} for role, use in roles.items()}
 
 
 def fingerprint(identity_table: Mapping[str, Any]) -> str:

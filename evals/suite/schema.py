@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from evals.registry import ROLES, suggest
 from evals.suite.located import Node, describe
 
-VERBS = ("generate", "edit", "understand", "reconstruct")
+VERBS = ("generate", "edit", "understand", "reconstruct", "converse")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -168,3 +168,13 @@ def test_a_wrong_rescoring_is_told_in_one_sentence(toy, cli, arguments, told):
     result = cli(*arguments)
     assert result.exit_code in (2, 3) and told in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert sorted(Path("out").rglob("*")) == before
+
+
+def test_how_a_judge_is_reached_is_not_what_is_measured(judged, cli):
+    first = run(cli)
+    kept = len(ledger())
+    # Another pace is the same run: it goes on in the folder, and nothing is asked again.
+    again = run(cli, "--set", "roles.judge.concurrency=2")
+    assert again["headline"] == first["headline"] and len(ledger()) == kept
+    other = cli("run", "judged.yaml", "--model", "lighten", "--out", "out", "--set", "roles.judge.darker=1")
+    assert other.exit_code == 3 and "roles.judge.darker" in other.stderr

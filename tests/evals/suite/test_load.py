@@ -55,7 +55,7 @@ CASES = [
     (
         "verb: generate",
         "verb: genrate",
-        'toy.yaml:9: verb: got "genrate"; expected one of generate, edit, understand.',
+        'toy.yaml:9: verb: got "genrate"; expected one of generate, edit, understand, reconstruct, converse.',
         'Did you mean "generate"?',
     ),
     (
