@@ -24,8 +24,9 @@ from uniar.data.shapes.questions import KINDS
 from uniar.errors import ConfigError
 
 SPLITS = ("train", "held_out", "all")
-SEQUENCES = ("generate", "edit", "understand", "interleaved")
-"""What a shapes source draws; interleaved: an image is written, then a question about it is answered."""
+SEQUENCES = ("generate", "edit", "understand", "interleaved", "rounds")
+"""What a shapes source draws; interleaved: an image is written, then questions about it are answered; rounds: then it is changed as
+told, in the same context, and asked about again."""
 _KEYS = {
     "jsonl": ("name", "kind", "path", "json_path", "root", "sampled_ratio", "weight"),
     "shards": ("name", "kind", "path", "sampled_ratio", "weight"),

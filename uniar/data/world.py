@@ -55,6 +55,11 @@ class ShapesWorld:
         if sequence == "generate":
             return chat.generation(captioned.caption, self._picture(captioned.scene))
         said = [captioned.caption, self._picture(captioned.scene), *chain(*self._questions(rng, captioned.scene))]
+        changed = shapes.edit_of(rng, captioned.scene, split=split) if sequence == "rounds" else None
+        if changed is not None:
+            # Sometimes the change follows at once, sometimes after questions.
+            said = said[: 2 * int(rng.integers(1, 2 + self._d.turns))]
+            said += [changed.instruction, self._picture(changed.target), *chain(*self._questions(rng, changed.target))]
         return chat.conversation([chat.Turn(role=("user", "assistant")[i % 2], content=(words,)) for i, words in enumerate(said)])
 
     def _questions(self, rng: np.random.Generator, scene: shapes.Scene) -> list[tuple[str, str]]:

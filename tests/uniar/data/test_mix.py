@@ -222,6 +222,23 @@ def _only(sequence: str) -> list[tuple[bool, ...]]:
     return [tuple(p.written for p in world.sample(n).parts if isinstance(p, Picture)) for n in range(20)]
 
 
+def test_rounds_change_the_scene_that_was_written_in_the_same_context():
+    world, seen = _world(sequences={"rounds": 1.0}, turns=2), Counter()
+    for n in range(40):
+        sample = world.sample(n)
+        pictures = [p for p in sample.parts if isinstance(p, Picture)]
+        text = "".join(p.text for p in sample.parts if isinstance(p, Text))
+        assert [p.written for p in pictures] == [True, True] and pictures[0].image.tobytes() != pictures[1].image.tobytes()
+        # Both images are asked for, and only by words: nothing is shown again. Without the words, the questions stay.
+        assert text.count("<image_gen> generate image 4 4") == 2
+        bare = "".join(p.text for p in sample.unconditional if isinstance(p, Text))
+        assert bare.count("user\n<image_gen> generate image 4 4") == 2 and bare.count("?") == text.count("?")
+        between = [isinstance(p, Picture) for p in sample.parts]
+        seen[sum(isinstance(p, Text) and p.learned for p in sample.parts[: len(between) - between[::-1].index(True)])] += 1
+    # Before the change there are none to two questions, all of these cases occur.
+    assert len(seen) == 3
+
+
 def test_a_world_in_a_mix_is_drawn_by_the_number():
     datasets = [Dataset(name="a", kind="jsonl", path="x", weight=1.0), Dataset(name="world", kind="shapes", weight=1.0)]
     mix = Mix(datasets, {"a": Words("a", 9), "world": _world()}, seed=0)

@@ -6,7 +6,7 @@ numpy and Pillow only. Coordinates are pixels on a 64 px canvas unless said othe
 from __future__ import annotations
 
 from uniar.data.shapes.captions import TASKS, Captioned, all_text, describe, sample_captioned
-from uniar.data.shapes.edits import Edit, sample_edit
+from uniar.data.shapes.edits import Edit, edit_of, sample_edit
 from uniar.data.shapes.outlines import shape_mask, tight_box
 from uniar.data.shapes.questions import Question, sample_question
 from uniar.data.shapes.render import label_maps, render, render_masks
@@ -30,6 +30,7 @@ __all__ = [
     "Scene",
     "all_text",
     "describe",
+    "edit_of",
     "held_out_pairs",
     "held_out_relations",
     "is_held_out",

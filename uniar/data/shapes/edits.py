@@ -38,9 +38,25 @@ def sample_edit(rng: np.random.Generator, *, split: str = "train", kind: str | N
     of_source = "train" if split == "held_out" and kind not in ("remove", "background") else split
     while True:
         source = sample_scene(rng, split=of_source, habits=bool(rng.random() < 0.3))
-        made = _MAKERS[kind](rng, source)
-        if made is not None and made[1] != source and allowed(made[1], split):
-            return Edit(source, made[0], made[1], kind)
+        made = _edited(rng, source, split, kind)
+        if made is not None:
+            return made
+
+
+def edit_of(rng: np.random.Generator, source: Scene, *, split: str = "train", tries: int = 50) -> Edit | None:
+    """Draw an edit of a given scene; None when none of the tries gives one whose target belongs to the split."""
+    for _ in range(tries):
+        made = _edited(rng, source, split, str(KINDS[rng.integers(len(KINDS))]))
+        if made is not None:
+            return made
+    return None
+
+
+def _edited(rng: np.random.Generator, source: Scene, split: str, kind: str) -> Edit | None:
+    made = _MAKERS[kind](rng, source)
+    if made is None or made[1] == source or not allowed(made[1], split):
+        return None
+    return Edit(source, made[0], made[1], kind)
 
 
 def _named(rng: np.random.Generator, scene: Scene) -> tuple[int, str] | None:
