@@ -48,7 +48,8 @@ def test_local_file_is_found(tmp_path):
     path.write_text("PLUGINS = {'scorer': {'mine': dict}}")
     registry = Registry([path], installed=[])
     assert registry.load("scorer", "mine") is dict
-    assert registry.entries("scorer")[-1].origin == f"file {path}"
+    (entry,) = (entry for entry in registry.entries("scorer") if entry.name == "mine")
+    assert entry.origin == f"file {path}"
 
 
 @pytest.mark.parametrize(
