@@ -22,7 +22,7 @@ _DRAWS = 400
 class ShapesCompBenchDataset:
     """Two coloured shapes, two shapes, one placed from another, two to four of a kind."""
 
-    def __init__(self, *, seed: int = 7, prompts_per_category: int = 15) -> None:
+    def __init__(self, *, seed: int = 7, prompts_per_category: int = 12) -> None:
         """Fix the draw.
 
         Args:

@@ -18,6 +18,7 @@ from evals.types import Sample
 PARTS: tuple[str, ...] = ("cultural_common_sense", "spatio-temporal_reasoning", "natural_science")
 FIELDS: tuple[str, ...] = ("Prompt", "Explanation", "prompt_id")
 """What a row must have."""
+PROMPTS = 1000
 
 
 def benchmark_file(names: Sequence[str], folder: str | None) -> Path:
@@ -52,7 +53,7 @@ class WiseDataset:
         """Yield samples by prompt id; ids are four digits, the official image is `<prompt_id>.png`.
 
         Raises:
-            DataError: a file that is missing or malformed, an id twice or outside 1 to 1000.
+            DataError: a file that is missing or malformed; an id that is absent, comes twice or is outside 1 to 1000.
         """
         from evals.scorers.wise_rules import category_of
 
@@ -65,6 +66,13 @@ class WiseDataset:
                 if category_of(number, self.version) is None:
                     raise DataError(f"{path}: prompt_id: got {number}; expected 1 to 1000. Fetch the file again.")
                 rows[number] = row
+        lacking = next((number for number in range(1, PROMPTS + 1) if number not in rows), None)
+        if lacking is not None:
+            # The official script refuses to sum up fewer, and a cut file must not pass for the benchmark.
+            raise DataError(
+                f"wise: prompt_id: got {len(rows)} prompts in the three files, without {lacking}; expected 1 to {PROMPTS}. "
+                "Fetch the files again; `--limit` takes the first of each category."
+            )
         for number, row in sorted(rows.items()):
             category = category_of(number, self.version)
             assert category is not None

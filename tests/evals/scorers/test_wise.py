@@ -75,6 +75,16 @@ def test_readings(
     assert rules.strict_verified(text).get("score") == strict_verified
 
 
+def test_the_documented_table_is_the_tested_one() -> None:
+    def cell(value: float | None) -> str:
+        return "none" if value is None else f"{value:g}"
+
+    page = (Path(__file__).parents[3] / "docs/benchmarks/wise.md").read_text("utf-8")
+    for text, *values in TABLE:
+        told = " | ".join((f"`{text}`".replace("\n", " ⏎ "), *map(cell, values)))
+        assert f"| {told} |\n" in page, text
+
+
 @pytest.mark.parametrize(
     ("number", "legacy", "verified"),
     [
