@@ -76,6 +76,13 @@ class ShapesGenEvalDataset:
         self.prompts_per_task = prompts_per_task
         self.unseen_per_task = unseen_per_task
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The world's shapes."""
+        from uniar.data.shapes import SHAPES
+
+        return tuple(SHAPES)
+
     def load(self) -> Iterator[Sample]:
         """Yield samples in task order, ids five digits."""
         from uniar.data.shapes import COLORS, SHAPES, is_held_out_pair, is_held_out_relation

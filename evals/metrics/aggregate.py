@@ -34,6 +34,8 @@ class Row:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Of the sample."""
     sample_id: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """What the verdict rests on, of the score."""
 
 
 Headline = Callable[..., Metric]
@@ -67,7 +69,8 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
                 outcome = Outcome(score.evidence.get("outcomes", {}).get(value, Outcome.NOT_APPLICABLE))
             reason = "" if score is None else score.reason
             prompt = prompt_key(sample)
-            made.append(Row(prompt, sample.task, sample.tags, outcome, number, reason, values, sample.metadata, sample.sample_id))
+            evidence = {} if score is None else score.evidence
+            made.append(Row(prompt, sample.task, sample.tags, outcome, number, reason, values, sample.metadata, sample.sample_id, evidence))
     return made
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.errors import DataError, ModelError
 from evals.framing import fitted
+from evals.models.conversing import converse
 from evals.protocols import Generation
 from evals.types import WorkItem
 
@@ -35,7 +36,7 @@ class UniARModel:
         ModelError: no such checkpoint, or one that does not fit.
     """
 
-    verbs = frozenset({"generate", "edit", "understand", "reconstruct"})
+    verbs = frozenset({"generate", "edit", "understand", "reconstruct", "converse"})
 
     def __init__(self, *, source: str = "uniar-mini", device: str = "auto") -> None:
         with _told():
@@ -76,6 +77,8 @@ class UniARModel:
                 images = [fitted(_image(item), settings["width"], settings["height"]) for item in items]
                 records = self._model.reconstruct(images, seeds=seeds, **{name: settings[name] for name in _DECODING})
                 return [Generation(image=record.image, codes=record.codes) for record in records]
+            if verb == "converse":
+                return [converse(self._model, item) for item in items]
             drawing = {name: settings[name] for name in _DRAWING}
             if verb == "edit":
                 records = self._model.edit(prompts, [_image(item) for item in items], seeds=seeds, **drawing)
