@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.datasets.adopting import inside, read_lock
 from evals.datasets.catalogue import Benchmark, File, Folder
+from evals.datasets.language import expect_language
 from evals.errors import DataError
 from evals.store import atomic
 from evals.store.pictures import open_image
-
-_CHINESE = re.compile("[\u4e00-\u9fa5]")
 
 
 class Report(NamedTuple):
@@ -117,7 +115,7 @@ def _json(text: str) -> Any:
 def _rows(file: File, found: list[tuple[str, Any]]) -> Iterator[str]:
     if file.rows is not None and len(found) != file.rows:
         yield f"{file.name}: got {len(found)} rows; expected {file.rows}. Fetch it again."
-    wrong_language = []
+    texts: list[tuple[str, Any]] = []
     for where, row in found:
         if file.fields:
             if not isinstance(row, dict):
@@ -127,31 +125,13 @@ def _rows(file: File, found: list[tuple[str, Any]]) -> Iterator[str]:
             if absent:
                 yield f"{where}: {absent[0]}: got nothing; expected a value."
                 continue
-        text = row if file.prompt is None else row.get(file.prompt) if isinstance(row, dict) else None
-        if file.language is not None and language_of(text) not in (file.language, None):
-            wrong_language.append(where)
-    if wrong_language:
-        # A Chinese file under the English name: one sentence, not one a row.
-        names = {"en": "English", "zh": "Chinese"}
-        other = names["zh" if file.language == "en" else "en"]
-        # A few quotations in the other language are part of some benchmarks.
-        if len(wrong_language) * 2 > len(found):
-            yield (
-                f"{wrong_language[0]}: got {other} text, as in {len(wrong_language)} of {len(found)} rows; expected "
-                f"{names[str(file.language)]}. This is the file of the other language."
-            )
-
-
-def language_of(text: Any) -> str | None:
-    """Return `zh` for a text with a Chinese character, `en` for one with Latin letters and none, None without either.
-
-    >>> language_of("open 24h"), language_of(["\u5f00\u95e8", "open"]), language_of("24")
-    ('en', 'zh', None)
-    """
-    words = " ".join(map(str, text)) if isinstance(text, list) else str(text or "")
-    if _CHINESE.search(words):
-        return "zh"
-    return "en" if re.search("[A-Za-z]", words) else None
+        texts.append((where, row if file.prompt is None else row.get(file.prompt) if isinstance(row, dict) else None))
+    if file.language is not None:
+        try:
+            expect_language(texts, file.language)
+        except DataError as error:
+            # A Chinese file under the English name: one sentence, not one a row.
+            yield str(error)
 
 
 def _pictures(file: File, found: list[tuple[str, Any]], root: Path) -> tuple[int, list[str]]:

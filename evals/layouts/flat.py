@@ -124,7 +124,9 @@ class CompBenchLayout(Layout):
         for picture in pictures:
             sample = picture.sample
             folder = f"{file_part(sample.task, sample.sample_id)}/" if several else ""
-            start = count.get(folder, 0)
+            # The dataset knows the prompt's place in its file; without it pictures are counted as they come.
+            place = sample.metadata.get("prompt_index")
+            start = place * len(picture.images) if isinstance(place, int) else count.get(folder, 0)
             count[folder] = start + len(picture.images)
             for repeat, path in enumerate(picture.images):
                 if path is not None:

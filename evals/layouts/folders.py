@@ -35,7 +35,12 @@ class GenEvalLayout(Layout):
 
     def find(self, sample: Sample, repeat: int) -> Found:
         """File names are only ordered there, their width varies: any name that is the repeat's number is taken."""
-        folder = f"{self._folder(sample)}/samples"
+        number = self._folder(sample)
+        folder = f"{number}/samples"
+        told = self._told(number)
+        if told is not None and told not in (sample.prompt, sample.metadata.get("prompt"), sample.metadata.get("short_prompt")):
+            # Row numbers fit any benchmark: pictures of another one would be judged by the wrong rows.
+            return Found(folder, problem=f'{number}: these pictures are of the prompt "{told[:80]}", not of this sample.')
         for name in self._names(folder):
             stem, dot, suffix = name.rpartition(".")
             if dot and suffix == "png" and number_of(stem) == repeat:
@@ -46,6 +51,18 @@ class GenEvalLayout(Layout):
     def fits(cls, metadata: Mapping[str, object]) -> bool:
         """Rows with tag and include."""
         return "tag" in metadata and "include" in metadata
+
+    def _told(self, folder: str) -> str | None:
+        # What the folder's own row says it was made for: GenEval's file, or that of UniAR's script.
+        for name in ("metadata.jsonl", "metadata.json"):
+            path = self.root / folder / name
+            try:
+                row = json.loads(path.read_text("utf-8")) if path.is_file() else None
+            except (OSError, ValueError):
+                row = None
+            if isinstance(row, dict) and isinstance(row.get("prompt"), str):
+                return str(row["prompt"])
+        return None
 
     @staticmethod
     def _folder(sample: Sample) -> str:

@@ -87,11 +87,14 @@ class OneIGLayout(GridLayout):
         return "id" in metadata and metadata.get("category") in CLASSES
 
     def _id(self, sample: Sample) -> str:
-        return self._field(sample, "id").zfill(3)
+        return self._field(sample, "id", "prompt_id").zfill(3)
 
     def _class(self, sample: Sample) -> str:
         category = str(sample.metadata.get("category"))
         folder = CLASSES.get(category, sample.task if sample.task in CLASSES.values() else None)
+        if folder is None and "text_content" in sample.metadata:
+            # Rows of the text dimension whose category is another thing (the mini world's).
+            folder = "text"
         if folder is None:
             raise DataError(f"layout oneig: {sample.sample_id}: metadata.category: got {category}; expected one of {', '.join(CLASSES)}.")
         return folder

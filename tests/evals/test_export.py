@@ -58,8 +58,12 @@ CASES = {
     "dpg": (4, [row("d1", item_id="COCOval2014000000000074"), row("d2", item_id="12")], ["COCOval2014000000000074.png", "12.png"]),
     "oneig": (
         4,
-        [row("000", "text", category="Text_Rendering", id="000"), row("h-003", "human", category="Portrait", id="003")],
-        ["text/paint/000.webp", "human/paint/003.webp"],
+        [
+            row("000", "text", category="Text_Rendering", id="000"),
+            row("h-003", "human", category="Portrait", id="003"),
+            row("00007", "sign", category="sign", prompt_id=7, text=["A"], text_content="['A']"),
+        ],
+        ["text/paint/000.webp", "human/paint/003.webp", "text/paint/007.webp"],
     ),
     "gedit": (
         1,
@@ -136,7 +140,7 @@ def test_missing_pictures_are_black_cells_and_come_back_missing(suite, cli) -> N
         assert sheet.size == (48, 48) and sheet.crop((0, 24, 24, 48)).getextrema() == ((0, 0),) * 3
     cli("run", file, "--model", "images:away", "--out", "again", "--no-report")
     found = json.loads(Path("again/results.json").read_text())
-    assert found["outcomes"] == {"ok": 7, "missing": 1}
+    assert found["outcomes"] == {"ok": 11, "missing": 1}
     assert "Cell 2 of human/mine/003.webp is black" in Path("again/journal.jsonl").read_text()
 
 
@@ -237,3 +241,21 @@ def test_unknown_layouts_options_and_rows(suite, cli) -> None:
         assert done.exit_code == 2 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
     cli("run", file, "--model", "images:flat", "--out", "out", "--no-report")
     assert "Write images:LAYOUT:DIR with LAYOUT one of run, geneval" in Path("out/journal.jsonl").read_text()
+
+
+def test_pictures_of_another_prompt_are_not_judged(suite, cli) -> None:
+    repeats, rows, _ = CASES["geneval"]
+    cli("run", suite(rows, repeats), "--model", "paint", "--out", "run", "--no-report")
+    cli("export", "run", "away", "--layout", "geneval")
+    other = [row("00000", "colors", "a photo of a dog", **{**GENEVAL, "prompt": "a photo of a dog"})]
+    assert cli("run", suite(other, repeats), "--model", "images:away", "--out", "again", "--no-report").exit_code == 3
+    assert 'these pictures are of the prompt \\"a photo of a red cup\\"' in Path("again/journal.jsonl").read_text()
+    assert json.loads(Path("again/results.json").read_text())["outcomes"] == {"generation_error": 4}
+
+
+def test_compbench_numbers_by_the_prompts_place(suite, cli) -> None:
+    rows = [row("color-00003", "color", "a red book.", prompt_index=3), row("color-00007", "color", "a cup.", prompt_index=7)]
+    cli("run", suite(rows, 10), "--model", "paint", "--out", "run", "--no-report")
+    cli("export", "run", "away", "--layout", "compbench")
+    names = sorted(p.name for p in Path("away").iterdir())
+    assert names[0] == "a cup._000070.png" and names[-1] == "a red book._000039.png" and len(names) == 20

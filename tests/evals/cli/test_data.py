@@ -21,6 +21,7 @@ from PIL import Image
 from evals.datasets import fetching
 from evals.datasets.catalogue import CATALOGUE, Benchmark, File, Source, benchmark
 from evals.datasets.geneval import metadata_text, official_rows, prompts_text
+from evals.datasets.language import expect_language
 from evals.errors import DataError
 from evals.vocabulary import GENEVAL_CLASSES
 
@@ -409,3 +410,19 @@ def test_a_folder_that_cannot_be_written(cli, root: Path, tmp_path: Path) -> Non
     root.write_text("a file in the way")
     done = cli("data", "fetch", "longtext", "--from", str(source))
     assert done.exit_code == 2 and "expected a folder that can be written" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_file_of_the_other_language() -> None:
+    english = [(f"f:{n}", "a red cup") for n in range(5)]
+    chinese = [(f"f:{n}", ["\u4e00\u53ea\u732b", "cat"]) for n in range(5)]
+    expect_language(english, "en")
+    expect_language(chinese, "zh")
+    expect_language(chinese, "cn")
+    expect_language([], "en")
+    # A few rows with a quotation are no other language, and numbers are none.
+    expect_language([*english, *chinese[:4]], "en")
+    expect_language([("f:1", "24")], "zh")
+    with pytest.raises(DataError, match="f:0: got Chinese text, as in 5 of 5 rows; expected English"):
+        expect_language(chinese, "en")
+    with pytest.raises(DataError, match="got English text, as in 5 of 9 rows; expected Chinese"):
+        expect_language([*english, *chinese[:4]], "cn")
