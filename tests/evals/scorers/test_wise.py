@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evals import replay_wise
 from evals.errors import DataError, PluginError
 from evals.metrics.aggregate import rows
 from evals.metrics.wise import wise_overall
@@ -35,6 +36,18 @@ def test_recordings_are_really_compared(tmp_path: Path) -> None:
     data["cases"] = [{"id": 1, "inputs": {"judge_text": THREE}, "expected": {"legacy": {}, "legacy_wiscore": None, "verified": {}}}]
     (tmp_path / "a.json").write_text(json.dumps(data))
     assert replay(tmp_path / "a.json").matched == 0
+
+
+def test_verified_sums() -> None:
+    # All of culture, half of time, none of the rest: 0.4 + 0.06.
+    digits = "1" * 400 + "10" * 60 + "0" * 480
+    assert replay_wise.aggregate({"version": "verified", "scores_string": digits}) == {
+        "category_avg": {"CULTURE": 1.0, "TIME": 0.5, "SPACE": 0.0, "BIOLOGY": 0.0, "PHYSICS": 0.0, "CHEMISTRY": 0.0},
+        "overall_printed_2dp": 0.46,
+        "final_line": "1.00\t\t0.50\t0.00\t0.00\t0.00\t0.00\t\t0.46",
+    }
+    with pytest.raises(ValueError, match="has no prompt"):
+        replay_wise.aggregate({"version": "verified", "scores_string": digits[:880]})
 
 
 # Reply, official legacy WiScore, strict legacy WiScore, official mark, strict mark.
