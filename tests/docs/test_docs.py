@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", ROOT / "suites" / "README.md", *sorted((ROOT / "doc
 _PATH = re.compile(r"(?<![\w./-])((?:uniar|evals|reports|suites|tests|docs|benchmarks|\.ci)/[\w./-]*\w/?)")
 _LINK = re.compile(r"\]\(([^)#:]+)\)")
 _FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-_COMMAND = re.compile(r"\b(uniar-eval|uniar) ([a-z]+)((?: [^`|\n]*)?)")
+_COMMAND = re.compile(r"\b(uniar-eval|uniar) ([a-z]+(?:-[a-z]+)*)((?: [^`|\n]*)?)")
 
 
 def _group(program: str) -> click.Group:
