@@ -64,7 +64,7 @@ class ShapesReconstructionDataset:
         DataError: an odd or too small number.
     """
 
-    def __init__(self, *, images: int = 192, size: int = 64, seed: int = 0) -> None:
+    def __init__(self, *, images: int = 144, size: int = 64, seed: int = 0) -> None:
         if images < 2 or images % 2 or size < 64 or size % 64:
             raise DataError(
                 f"shapes-reconstruction: images, size: got {images}, {size}; expected an even number of images and a multiple of 64 pixels."
