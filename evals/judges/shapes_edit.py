@@ -133,8 +133,8 @@ def _compare(kind: str, asked: dict[str, str | None], source: View, edited: View
         if wanted is None:
             return None
         done = float(_ground_difference(edited.ground, wanted) <= _SAME_GROUND)
-        kept, told = _kept(source.things, edited.things, expected=None)
-        return Verdict(done, kept, clean, f"the background is {'as asked' if done else 'not as asked'}, {told}")
+        stayed, total, told = _kept(source.things, edited.things, expected=None)
+        return Verdict(done, stayed / total if total else 1.0, clean, f"the background is {'as asked' if done else 'not as asked'}, {told}")
     if kind == "add":
         slot = _center(str(asked["slot"]))
         if slot is None:
@@ -149,11 +149,10 @@ def _compare(kind: str, asked: dict[str, str | None], source: View, edited: View
             return None
     others = tuple(thing for thing in source.things if thing is not target)
     done = _done(wanted_thing, target, source.things, edited.things)
-    kept, told = _kept(others, edited.things, expected=wanted_thing, leftover=None if done else target)
-    same = _ground_difference(edited.ground, source.ground) <= _SAME_GROUND
+    stayed, total, told = _kept(others, edited.things, expected=wanted_thing, leftover=None if done == 1 else target)
     # The ground is one more thing that has to stay.
-    weight = max(len(others), 1)
-    kept = (kept * weight + same) / (weight + 1)
+    same = _ground_difference(edited.ground, source.ground) <= _SAME_GROUND
+    kept = (stayed + same) / (total + 1)
     told += "" if same else ", the background changed"
     return Verdict(done, kept, clean, f"what was asked for is {'there' if done == 1 else 'half there' if done else 'not there'}, {told}")
 
@@ -183,8 +182,10 @@ def _done(wanted: Thing | None, target: Thing | None, before: Sequence[Thing], a
     return 0.5 if best == 2 > had else 0.0
 
 
-def _kept(others: Sequence[Thing], after: Sequence[Thing], *, expected: Thing | None, leftover: Thing | None = None) -> tuple[float, str]:
-    # Share of the other objects that are still there; one that nobody asked for counts against it.
+def _kept(
+    others: Sequence[Thing], after: Sequence[Thing], *, expected: Thing | None, leftover: Thing | None = None
+) -> tuple[int, int, str]:
+    # How many of the other objects are still there, of how many; one that nobody asked for counts against it.
     left = list(after)
     for gone in (expected, leftover):
         near = [thing for thing in left if gone is not None and _place(thing, gone)]
@@ -197,9 +198,8 @@ def _kept(others: Sequence[Thing], after: Sequence[Thing], *, expected: Thing | 
             left.remove(same[0])
             stayed += 1
     strange = max(0, len(left) - (len(others) - stayed))
-    total = len(others) + strange
     told = f"{stayed} of {len(others)} other shapes stayed" + (f", {strange} came unasked" if strange else "")
-    return (stayed / total if total else 1.0), told
+    return stayed, len(others) + strange, told
 
 
 def _agreement(thing: Thing, wanted: Thing) -> int:

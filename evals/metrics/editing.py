@@ -24,17 +24,18 @@ _IMGEDIT, _GEDIT = (1.0, 5.0), (0.0, 10.0)
 def imgedit_item_mean(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
     """Mean over all edits: the overall that most reports give."""
     found = _mean(rows, _IMGEDIT, f"imgedit/{value}/items/{task}", seed)
-    return _metric("mean of items", task, kind, rows, found, _IMGEDIT)
+    return _metric("mean of items", task, kind, rows, _plain(rows), found, _IMGEDIT)
 
 
 def imgedit_type_mean(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
     """Unweighted mean of the edit types' means: the other overall in use; without a value when a type has no score."""
-    parts = [
-        _mean([row for row in rows if row.task == group], _IMGEDIT, f"imgedit/{value}/types/{task}/{group}", seed)
-        for group in dict.fromkeys(row.task for row in rows)
-    ]
+    groups = [[row for row in rows if row.task == group] for group in dict.fromkeys(row.task for row in rows)]
+    parts = [_mean(group, _IMGEDIT, f"imgedit/{value}/types/{task}/{group[0].task}", seed) for group in groups]
     known = [part for part in parts if part is not None]
-    return _metric("mean of types", task, kind, rows, mean_of_means(known) if known and len(known) == len(parts) else None, _IMGEDIT)
+    if not parts or len(known) < len(parts):
+        return _metric("mean of types", task, kind, rows, None, None, _IMGEDIT)
+    total = math.fsum(_plain(group) or 0.0 for group in groups) / len(groups)
+    return _metric("mean of types", task, kind, rows, total, mean_of_means(known), _IMGEDIT)
 
 
 def gedit_average(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
@@ -47,7 +48,7 @@ def gedit_average(rows: Sequence[Row], *, value: str, task: str, kind: str, seed
         kind: of the metric.
         seed: the run's.
     """
-    return _average(rows, "overall", value, task, kind, seed)
+    return _average(rows, "mean of types", value, task, kind, seed)
 
 
 def gedit_intersection(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> list[Metric]:
@@ -57,7 +58,9 @@ def gedit_intersection(rows: Sequence[Row], *, value: str, task: str, kind: str,
     found = [_average(own, name, value, task, kind, seed, planned=rows)]
     for group in dict.fromkeys(row.task for row in rows):
         part = [row for row in own if row.task == group]
-        found.append(_metric(name, group, kind, part, _mean(part, _GEDIT, f"gedit/{value}/intersection/{group}", seed), _GEDIT))
+        found.append(
+            _metric(name, group, kind, part, _plain(part), _mean(part, _GEDIT, f"gedit/{value}/intersection/{group}", seed), _GEDIT)
+        )
     return found
 
 
@@ -70,13 +73,18 @@ def _average(
     means = gedit.type_means(((row.task, row.value) for row in rows if row.value is not None), types)
     total = gedit.average(means)
     if math.isnan(total):
-        return _metric(name, task, kind, rows, None, _GEDIT)
+        return _metric(name, task, kind, rows, None, None, _GEDIT)
     parts = [_mean([row for row in rows if row.task == group], _GEDIT, f"gedit/{value}/{name}/{task}/{group}", seed) for group in types]
-    return _metric(name, task, kind, rows, mean_of_means([part for part in parts if part is not None]), _GEDIT)
+    return _metric(name, task, kind, rows, total, mean_of_means([part for part in parts if part is not None]), _GEDIT)
 
 
 def _number_of_types(rows: Sequence[Row]) -> int:
     return max((int(row.metadata.get("n_types", 0)) for row in rows), default=0)
+
+
+def _plain(rows: Sequence[Row]) -> float | None:
+    values = [row.value for row in rows if row.value is not None]
+    return math.fsum(values) / len(values) if values else None
 
 
 def _mean(rows: Sequence[Row], scale: tuple[float, float], name: str, seed: int) -> Estimate | None:
@@ -89,11 +97,20 @@ def _mean(rows: Sequence[Row], scale: tuple[float, float], name: str, seed: int)
     return cluster_mean(list(clusters.values()), seed=seed, name=name) if clusters else None
 
 
-def _metric(name: str, task: str, kind: str, rows: Sequence[Row], found: Estimate | None, scale: tuple[float, float]) -> Metric:
+def _metric(
+    name: str,
+    task: str,
+    kind: str,
+    rows: Sequence[Row],
+    value: float | None,
+    found: Estimate | None,
+    scale: tuple[float, float],
+) -> Metric:
     low, high = scale
 
     def back(share: float | None) -> float | None:
         return None if share is None else low + (high - low) * share
 
-    shown = None if found is None else Estimate(low + (high - low) * found.value, back(found.low), back(found.high), None)
+    # The value is not taken through the scale and back, which would cost its last digit.
+    shown = None if found is None or value is None else Estimate(value, back(found.low), back(found.high), None)
     return replace(metric_of(name, task, kind, rows, shown), unit="points")

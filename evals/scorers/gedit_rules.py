@@ -129,9 +129,9 @@ def guess(seed: int, *parts: str) -> int:
 # ---- the strict policy
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
-_KEYED = re.compile(rf"(?<!\w)[\"']?score[\"']?\s*[:=]\s*\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]", re.IGNORECASE)
+_KEYED = re.compile(rf"(?<!\w)[\"']?scores?[\"']?\s*[:=]\s*\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]", re.IGNORECASE)
 _BARE = re.compile(rf"\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
-_SCORE = re.compile(r"(?<!\w)[\"']?score[\"']?\s*[:=]", re.IGNORECASE)
+_SCORE = re.compile(r"(?<!\w)[\"']?scores?[\"']?\s*[:=]", re.IGNORECASE)
 
 
 class Reading(NamedTuple):
@@ -144,7 +144,7 @@ class Reading(NamedTuple):
 def strict(reply: str) -> Reading:
     """Read the two scores that the rubric asks for, each 0 to 10; the smaller is the value.
 
-    One pair after `score`, or one bare pair; broken quotes round it do not matter. Refused: one number or three, two different
+    One pair after `score` or `scores`, or one bare pair; broken quotes round it do not matter. Refused: one number or three, two different
     pairs, anything outside 0 to 10.
 
     >>> strict('{"score": [9, 3], "reasoning": "he said "hi" }"}').value, strict('{"score": 5}').value
