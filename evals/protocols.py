@@ -110,6 +110,49 @@ class Ocr(Protocol):
         """All lines, unfiltered; an empty list when there is no text. What fails raises; nothing is read as empty."""
 
 
+@runtime_checkable
+class Vqa(Protocol):
+    """Yes/no question and image -> probability of yes."""
+
+    name: str
+
+    def probability(self, image: Image.Image, question: str) -> float:
+        """P(yes) / (P(yes) + P(no)) of the first word of the answer, 0 to 1."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Image and text -> how near they are."""
+
+    name: str
+
+    def similarity(self, image: Image.Image, text: str) -> float:
+        """Cosine of the two normalised features, -1 to 1."""
+
+
+@runtime_checkable
+class Depth(Protocol):
+    """Image -> how near each pixel is."""
+
+    name: str
+
+    def depth(self, image: Image.Image) -> np.ndarray:
+        """float32 (h, w) in 0 to 1, larger is nearer."""
+
+
+@runtime_checkable
+class Phrases(Protocol):
+    """English text -> its noun phrases and words."""
+
+    name: str
+
+    def chunks(self, text: str) -> list[str]:
+        """Noun chunks in order, as they stand in the text."""
+
+    def tokens(self, text: str) -> list[tuple[str, str]]:
+        """(word, part of speech) in order; universal tags (`NOUN`, `ADJ`)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
     """What came back from a judge. A failure that may be of this question alone is a reply with another outcome."""
@@ -199,4 +242,4 @@ class Reporter(Protocol):
 
 
 Roles = Mapping[str, Any]
-"""Role name (`detector`, `color`, `judge`, `ocr`) -> the loaded plugin; what a scorer is built with."""
+"""Role name (one of `evals.registry.ROLES`) -> the loaded plugin; what a scorer is built with."""

@@ -280,6 +280,10 @@ def _profile(opened: load.SuiteFile, wanted: str | None, model: str | None, say:
         return wanted
     default = "mini" if model in (None, models.BUNDLED) else "official"
     known = opened.profiles
+    variants = [name for name in known if name.startswith(f"{default}-")]
+    if default not in known and variants:
+        say(f"{opened.shown} has several {default} profiles; running the first of {', '.join(variants)}. --profile takes another.")
+        return variants[0]
     if default not in known and len(known) == 1:
         say(f"{opened.shown} has no {default} profile; running its only one, {known[0]}.")
         return known[0]
