@@ -47,10 +47,10 @@ class Parts(NamedTuple):
 
 
 def renamed(state: Mapping[str, torch.Tensor]) -> Parts:
-    """Split and rename the tensors of `ImageReward.pt`.
+    """Split and rename the tensors of `ImageReward.pt`; what belongs to no part is left out, as the package loads it.
 
     Raises:
-        ModelError: a name that belongs to none of the parts.
+        ModelError: a tensor of the image encoder under a name that is not known.
     """
     parts = Parts({}, {}, {})
     for name, value in state.items():
@@ -70,10 +70,6 @@ def renamed(state: Mapping[str, torch.Tensor]) -> Parts:
                 parts.text[own] = value
         elif name.startswith("mlp."):
             parts.head[name.removeprefix("mlp.")] = value
-        else:
-            raise ModelError(
-                f"{name}: got a tensor of no part of the model; expected blip.visual_encoder.*, blip.text_encoder.* and mlp.*."
-            )
     return parts
 
 
