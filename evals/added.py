@@ -104,8 +104,9 @@ def add_scores(
                 "replayed": sorted(choice.replay),
             }
             _refuse_other(layout, record)
-            bar = None if progress is None else Progress(f"score ({kept})", len(items), progress)
-            scores = score_outputs(
+            alone = bool(getattr(scorers[use.name], "set_only", False))
+            bar = None if progress is None or alone else Progress(f"score ({kept})", len(items), progress)
+            scores = [] if alone else score_outputs(
                 items,
                 outputs,
                 scorers[use.name],
@@ -118,11 +119,14 @@ def add_scores(
             if bar:
                 bar.close()
             sets = measure_set(items, outputs, scorers[use.name], layout, seed=facts["seed"])
-            record |= _numbers(resolved, samples, scores, reader, registry, kept, use.name, seed=facts["seed"])
+            numbers = {"metrics": [], "agreement": []}
+            if not alone:
+                numbers = _numbers(resolved, samples, scores, reader, registry, kept, use.name, seed=facts["seed"])
+            record |= numbers
             record["metrics"] += [results.metric_json(metric) for metric in sets]
             record |= {"judges": roles.spend(playing), "created": manifest.now()}
             _keep(layout, record)
-            say(f"{kept}: {sum(score.outcome is Outcome.OK for score in scores)} of {len(scores)} outputs scored.")
+            say(f"{kept}: {'the whole set' if alone else f'{_ok(scores)} of {len(scores)} outputs'} scored.")
             told.append(record)
         _update_results(reader)
     return told
@@ -222,6 +226,10 @@ def _numbers(
             if pairs:
                 compared.append({"with": name, "value": key, **agreement(pairs, seed=seed, name=f"{kept}/{name}/{key}")})
     return {"metrics": [results.metric_json(metric) for metric in found], "agreement": compared}
+
+
+def _ok(scores: Sequence[Score]) -> int:
+    return sum(score.outcome is Outcome.OK for score in scores)
 
 
 def _keep(layout: Layout, record: dict[str, Any]) -> None:

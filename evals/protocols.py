@@ -218,7 +218,9 @@ class Scorer(Protocol):
     A scorer may have more:
         `needs_source = True`: `score` is also given `source=`, the sample's input image (editing, reconstruction).
         `measure(items, *, seed) -> list[Metric]`: metrics of the whole set (FID), after the scores; `items` yields
-        `(sample, output, image, source or None)` for each output that is ok, in plan order.
+        `(sample, output, image, source or None)` for each output that is ok, in plan order; with `needs_codes = True` a
+        fifth part, its codes uint8 (N, L, G, D).
+        `set_only = True`: there is nothing to say of a single output; only `measure` is called.
     With a judge whose `concurrency` is above 1, `score` is called from several threads.
     """
 

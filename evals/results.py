@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from evals.metrics import aggregate
-from evals.types import Metric, Outcome, Sample, Score
+from evals.types import Metric, Outcome, Output, Sample, Score
 
 SCHEMA_VERSION = 1
 
@@ -25,6 +25,7 @@ def build(
     headline: aggregate.Headline,
     seconds: Mapping[str, float],
     next_step: Mapping[str, str],
+    outputs: Mapping[tuple[str, int], Output] = MappingProxyType({}),
     metrics: Sequence[aggregate.Headline] = (),
     set_metrics: Sequence[Metric] = (),
     added: Sequence[Mapping[str, Any]] = (),
@@ -39,6 +40,7 @@ def build(
         headline: metric plugin for the number at the top.
         seconds: wall time by stage.
         next_step: command to type by status (`complete`, `incomplete`).
+        outputs: last journal line of each item; tells what is lacking where every scorer looks at the whole set only.
         metrics: further metric plugins of the report.
         set_metrics: metrics that scorers took of the whole set.
         added: what `evals.added` tells of scorers that were added to the run.
@@ -47,11 +49,14 @@ def build(
     resolved = manifest["resolved_suite"]
     report, repeats, seed = resolved["report"], resolved["generate"]["repeats"], manifest["seed"]
     value = report["value"]
+    if not scores:
+        return _of_sets(manifest, samples, outputs, set_metrics, seconds=seconds, next_step=next_step, added=added, judges=judges)
     scorer = primary(scores, value)
-    table = aggregate.rows(samples, repeats, scores[scorer], value)
+    scale = (report.get("worst", 0.0), report.get("best", 1.0))
+    table = aggregate.rows(samples, repeats, scores[scorer], value, scale=scale)
     top, below = aggregate.summary(table, value=value, headline=headline, seed=seed)
     for name in report.get("values", ()):
-        other = aggregate.rows(samples, repeats, scores[scorer], name)
+        other = aggregate.rows(samples, repeats, scores[scorer], name, scale=scale)
         below.append(replace(headline(other, value=name, task="*", kind="value", seed=seed), name=name))
     for plugin in metrics:
         more = plugin(table, value=value, task="*", kind="more", seed=seed)
@@ -65,17 +70,62 @@ def build(
     if top.value is None and not reasons:
         reasons = [f'no score of {scorer} carries the value "{value}" for every task.']
     return {
-        "schema_version": SCHEMA_VERSION,
-        **{key: manifest[key] for key in ("suite", "profile", "title", "protocol", "notice", "bundled_model", "model")},
-        "seed": manifest["seed"],
-        "limit": manifest["limit"],
-        "limited": manifest["limit"] is not None,
+        **_identity(manifest),
         "status": status,
         "reasons": reasons,
         "scorer": scorer,
         "headline": metric_json(top),
         "metrics": [metric_json(metric) for metric in below],
         "outcomes": aggregate.outcome_counts(table),
+        "added": list(added),
+        "judges": dict(judges),
+        "seconds": dict(seconds),
+        "next": next_step[status],
+    }
+
+
+def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **{key: manifest[key] for key in ("suite", "profile", "title", "protocol", "notice", "bundled_model", "model")},
+        "seed": manifest["seed"],
+        "limit": manifest["limit"],
+        "limited": manifest["limit"] is not None,
+    }
+
+
+def _of_sets(
+    manifest: Mapping[str, Any],
+    samples: Sequence[Sample],
+    outputs: Mapping[tuple[str, int], Output],
+    set_metrics: Sequence[Metric],
+    *,
+    seconds: Mapping[str, float],
+    next_step: Mapping[str, str],
+    added: Sequence[Mapping[str, Any]],
+    judges: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Results of a suite whose scorers only measure the whole set: the headline is the set metric that `report.value` names."""
+    resolved, names = manifest["resolved_suite"], [metric.name for metric in set_metrics]
+    value, repeats = resolved["report"]["value"], resolved["generate"]["repeats"]
+    keys = [(sample.sample_id, repeat) for sample in samples for repeat in range(repeats)]
+    made = [outputs[key].outcome if key in outputs else Outcome.MISSING for key in keys]
+    counts = {outcome.value: made.count(outcome) for outcome in Outcome if outcome in made}
+    chosen = next((metric for metric in set_metrics if metric.name == value), None)
+    lacking = {name: count for name, count in counts.items() if Outcome(name) in aggregate.REDO}
+    reasons = [f"{', '.join(f'{count} {name}' for name, count in lacking.items())} of {len(made)}."] if lacking else []
+    if chosen is None or chosen.value is None:
+        reasons.append(f'report.value: got "{value}", which no scorer measured; expected one of {", ".join(names) or "none"}.')
+    absent = Metric(name=value, task="*", value=None, low=None, high=None, n=0, n_samples=0, n_expected=len(made), outcomes=counts)
+    status = "incomplete" if reasons else "complete"
+    return {
+        **_identity(manifest),
+        "status": status,
+        "reasons": reasons,
+        "scorer": resolved["score"][0]["scorer"],
+        "headline": metric_json(replace(chosen or absent, kind="headline")),
+        "metrics": [metric_json(metric) for metric in set_metrics if metric is not chosen],
+        "outcomes": counts,
         "added": list(added),
         "judges": dict(judges),
         "seconds": dict(seconds),

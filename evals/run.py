@@ -178,6 +178,9 @@ def _stages(
         started = time.perf_counter()
         scores, sets = {}, []
         for use in job.suite.score:
+            if getattr(job.scorers[use.name], "set_only", False):
+                sets += measure_set(job.items, outputs, job.scorers[use.name], layout, seed=job.manifest["seed"])
+                continue
             bar = _progress(f"score ({use.name})", len(job.items), progress)
             scores[use.name] = score_outputs(
                 job.items,
@@ -207,6 +210,7 @@ def _stages(
         job.manifest,
         job.samples,
         scores,
+        outputs=outputs,
         headline=registry.load("metric", job.suite.report.headline),
         metrics=[registry.load("metric", name) for name in job.suite.report.metrics],
         set_metrics=sets,

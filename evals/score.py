@@ -6,7 +6,7 @@ unchanged one costs nothing. The cache is a convenience: deleting it changes no 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +21,7 @@ from evals.store import atomic
 from evals.store import codes as codes_file
 from evals.store.journal import Journal, read_rows
 from evals.store.layout import Layout
+from evals.store.pictures import open_image
 from evals.suite.load import bind
 from evals.suite.lock import digest
 from evals.suite.schema import Suite
@@ -181,7 +182,20 @@ def measure_set(
                 row = (*row, None if output.codes is None else codes_file.unpack(layout.resolve(output.codes)))
             yield row
 
-    return list(measure(ok(), seed=seed))
+    found = list(measure(ok(), seed=seed))
+    made = Counter((outputs[key].outcome if (key := (i.sample.sample_id, i.repeat)) in outputs else Outcome.MISSING) for i in items)
+    return [_of_the_plan(metric, made, len(items)) for metric in found]
+
+
+def _of_the_plan(metric: Metric, made: Mapping[Outcome, int], planned: int) -> Metric:
+    # A measure sees the outputs that are there; what is lacking counts all the same.
+    if metric.n > made.get(Outcome.OK, 0):
+        return metric
+    outcomes = {**{outcome.value: count for outcome, count in made.items()}, Outcome.OK.value: metric.n}
+    aside = made.get(Outcome.OK, 0) - metric.n
+    if aside:
+        outcomes[Outcome.NOT_APPLICABLE.value] = outcomes.get(Outcome.NOT_APPLICABLE.value, 0) + aside
+    return replace(metric, n_expected=planned, outcomes={o.value: outcomes[o.value] for o in Outcome if outcomes.get(o.value)})
 
 
 def _in_order(one: Callable[[WorkItem], _T], items: Sequence[WorkItem], *, at_once: int) -> Iterator[_T]:
@@ -238,15 +252,7 @@ def _judge(
 
 
 def _open(layout: Layout, relative: str) -> Image.Image:
-    return open_image(layout.resolve(relative))
-
-
-def open_image(path: Path) -> Image.Image:
-    """Return an image file as RGB, upright."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+    return open_image(layout.resolve(relative), shown=relative)
 
 
 def _content(output: Output) -> dict[str, Any]:

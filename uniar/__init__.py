@@ -1,6 +1,6 @@
 """UniAR: one autoregressive transformer that understands, generates and edits images.
 
-The front door: `load` (the three verbs generate / edit / understand), `UniARForConditionalGeneration`
+The front door: `load` (the verbs generate / edit / understand), `UniARForConditionalGeneration`
 (the Hugging Face door) and their configurations. Lazy (PEP 562): importing `uniar` imports no torch and
 registers nothing. Knows nothing about benchmarks or pages.
 """

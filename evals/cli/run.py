@@ -11,7 +11,7 @@ import click
 
 @click.command()
 @click.argument("suite")
-@click.option("--model", metavar="PATH|ID|images:DIR", help="By default the bundled checkpoint.")
+@click.option("--model", metavar="PATH|ID|images:[LAYOUT:]DIR", help="By default the bundled checkpoint.")
 @click.option("--profile", metavar="NAME", help="By default mini for the bundled checkpoint, else official.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N prompts of each task.")
 @click.option("--set", "settings", multiple=True, metavar="A.B=C", help="Change a setting of the profile; repeatable.")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from evals.datasets.language import expect_language
 from evals.datasets.local import data_file
 from evals.errors import DataError
 from evals.types import Sample
@@ -45,16 +46,16 @@ class LongTextDataset:
             lines = path.read_text("utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: got {error}; expected UTF-8 text. Fetch it again.") from error
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                row = _row(line, f"{path}:{number}")
-                yield Sample(
-                    sample_id=f"{row['prompt_id']:04d}",
-                    task=row["category"],
-                    prompt=row["prompt"],
-                    metadata={**row, "language": self.language},
-                    tags=(row["length"],),
-                )
+        rows = [(f"{path}:{n}", _row(line, f"{path}:{n}")) for n, line in enumerate(lines, 1) if line.strip()]
+        expect_language([(where, row["text"]) for where, row in rows], self.language)
+        for _, row in rows:
+            yield Sample(
+                sample_id=f"{row['prompt_id']:04d}",
+                task=row["category"],
+                prompt=row["prompt"],
+                metadata={**row, "language": self.language},
+                tags=(row["length"],),
+            )
 
 
 def _row(line: str, where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evals.datasets.language import expect_language
 from evals.datasets.local import data_file
 from evals.errors import DataError
 from evals.types import Sample
@@ -45,11 +46,11 @@ class OneIGTextDataset:
         prompts = data_file("oneig", name, folder=self.folder)
         contents = data_file("oneig", CONTENTS[self.language], folder=self.folder)
         cells = {row["id"].zfill(3): row["text_content"] for row in _table(contents, ("id", "text_content"))}
-        found = False
-        for row in _table(prompts, ("category", "id", column)):
-            if row["category"] != CATEGORY:
-                continue
-            found = True
+        rows = [row for row in _table(prompts, ("category", "id", column)) if row["category"] == CATEGORY]
+        if not rows:
+            raise DataError(f"{prompts}: category: got no {CATEGORY}; expected the rows of the text dimension. Fetch it again.")
+        expect_language([(f"{prompts}: id {row['id']}", row[column]) for row in rows], self.language)
+        for row in rows:
             # A spreadsheet turns 007 into 7; the official id has three digits.
             number = row["id"].zfill(3)
             if number not in cells:
@@ -58,8 +59,6 @@ class OneIGTextDataset:
             metadata = {**row, "id": number, "text_content": cells[number], "language": self.language}
             length = row.get("prompt_length")
             yield Sample(sample_id=number, task="text", prompt=row[column], metadata=metadata, tags=(length,) if length else ())
-        if not found:
-            raise DataError(f"{prompts}: category: got no {CATEGORY}; expected the rows of the text dimension. Fetch it again.")
 
 
 def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

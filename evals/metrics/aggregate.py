@@ -36,6 +36,8 @@ class Row:
     sample_id: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """What the verdict rests on, of the score."""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """The value of an output that is wholly wrong and of one that is wholly right; verdicts are 0 and 1."""
 
 
 Headline = Callable[..., Metric]
@@ -43,7 +45,9 @@ Headline = Callable[..., Metric]
 a list of them."""
 
 
-def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value: str) -> list[Row]:
+def rows(
+    samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value: str, *, scale: tuple[float, float] = (0.0, 1.0)
+) -> list[Row]:
     """Join the plan with one scorer's scores.
 
     Args:
@@ -53,6 +57,7 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
             `evidence["outcomes"]` gives for that value (a policy under which the reply cannot be read), else
             `not_applicable`.
         value: name of the averaged value.
+        scale: of that value; where all prompts are equal, it says what a perfect score is.
 
     Returns:
         One row a planned output, plan order.
@@ -70,7 +75,9 @@ def rows(samples: Sequence[Sample], repeats: int, scores: Iterable[Score], value
             reason = "" if score is None else score.reason
             prompt = prompt_key(sample)
             evidence = {} if score is None else score.evidence
-            made.append(Row(prompt, sample.task, sample.tags, outcome, number, reason, values, sample.metadata, sample.sample_id, evidence))
+            made.append(
+                Row(prompt, sample.task, sample.tags, outcome, number, reason, values, sample.metadata, sample.sample_id, evidence, scale)
+            )
     return made
 
 
@@ -89,7 +96,7 @@ def summary(table: Sequence[Row], *, value: str, headline: Headline, seed: int) 
         for task, part in _by_task(table).items()
     ]
     metrics.append(mean_over_outputs(table, value=value, task="*", kind="slice", seed=seed))
-    if all(row.value in (0.0, 1.0) for row in table if row.value is not None):
+    if all(row.scale == (0.0, 1.0) and row.value in (0.0, 1.0) for row in table if row.value is not None):
         # "Any image is right" says something of verdicts only, not of graded scores.
         metrics.append(prompt_accuracy(table, seed=seed))
     for tag in dict.fromkeys(tag for row in table for tag in row.tags):
@@ -110,7 +117,9 @@ def macro_over_tasks(table: Sequence[Row], *, value: str, task: str, kind: str, 
 
 def mean_over_outputs(table: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
     """Plain mean over all scored outputs."""
-    return metric_of(value, task, kind, table, _estimate(table, seed, f"{value}/mean/{task}"))
+    # "overall" is the mean of the tasks, whatever the averaged value is called.
+    name = "mean" if value == "overall" else value
+    return metric_of(name, task, kind, table, _estimate(table, seed, f"{value}/mean/{task}"))
 
 
 def prompt_accuracy(table: Sequence[Row], *, seed: int) -> Metric:
@@ -177,7 +186,17 @@ def _estimate(table: Sequence[Row], seed: int, name: str) -> Estimate | None:
     for row in table:
         if row.value is not None:
             clusters.setdefault(row.prompt, []).append(row.value)
-    return cluster_mean(list(clusters.values()), seed=seed, name=name) if clusters else None
+    if not clusters:
+        return None
+    worst, best = table[0].scale
+    if not all(min(worst, best) <= value <= max(worst, best) for own in clusters.values() for value in own):
+        return cluster_mean(list(clusters.values()), seed=seed, name=name)
+    # On the unit scale Wilson's interval is meant for, then back.
+    found = cluster_mean([[(value - worst) / (best - worst) for value in own] for own in clusters.values()], seed=seed, name=name)
+    value, low, high = (None if x is None else worst + (best - worst) * x for x in (found.value, found.low, found.high))
+    draws = None if found.draws is None else worst + (best - worst) * found.draws
+    assert value is not None
+    return Estimate(value, *((low, high) if best > worst else (high, low)), draws)
 
 
 def metric_of(name: str, task: str, kind: str, table: Sequence[Row], found: Estimate | None) -> Metric:

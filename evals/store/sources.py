@@ -6,8 +6,10 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from evals.errors import DataError
 from evals.store import atomic
 from evals.store.layout import SOURCE_SUFFIXES, Layout
+from evals.store.pictures import open_image
 from evals.types import Sample
 
 
@@ -28,15 +30,12 @@ def keep_sources(layout: Layout, samples: Sequence[Sample], data_root: str | Non
         suffix = path.suffix.lower()
         try:
             data = path.read_bytes() if suffix in SOURCE_SUFFIXES else _png(path)
-        except (OSError, ValueError, SyntaxError):
+        except (OSError, DataError):
             continue
         atomic.write_bytes(layout.root / layout.source(sample.sample_id, suffix if suffix in SOURCE_SUFFIXES else ".png"), data)
 
 
 def _png(path: Path) -> bytes:
-    from PIL import Image, ImageOps
-
     stream = io.BytesIO()
-    with Image.open(path) as image:
-        ImageOps.exif_transpose(image).convert("RGB").save(stream, "PNG")
+    open_image(path).save(stream, "PNG")
     return stream.getvalue()

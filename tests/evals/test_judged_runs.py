@@ -178,3 +178,28 @@ def test_how_a_judge_is_reached_is_not_what_is_measured(judged, cli):
     assert again["headline"] == first["headline"] and len(ledger()) == kept
     other = cli("run", "judged.yaml", "--model", "lighten", "--out", "out", "--set", "roles.judge.darker=1")
     assert other.exit_code == 3 and "roles.judge.darker" in other.stderr
+
+
+def test_a_suite_that_measures_the_whole_set_has_a_set_metric_on_top(judged, cli):
+    alone = ("--set", "score=[{scorer: green}]", "--set", "report={value: green, metrics: []}", "--set", "roles={}")
+    found = run(cli, *alone)
+    assert found["status"] == "complete" and found["headline"]["value"] == pytest.approx((10 + 50 + 90 + 130 + 170 + 210) / 6)
+    assert (found["headline"]["kind"], [m["name"] for m in found["metrics"]]) == ("headline", ["n"])
+    # An output that is lacking is lacking in the set's numbers too.
+    Path("pictures/5.png").unlink()
+    shutil.rmtree("out")
+    Path("judged_plugins.py").write_text(Path("judged_plugins.py").read_text().replace('.save(self.root / f"{i}.png")', '.save(self.root / f"{i % 5}.png")'))
+    found = run(cli, *alone, code=3)
+    assert found["headline"]["n"] == 5 and found["headline"]["n_expected"] == 6 and found["headline"]["coverage"] == pytest.approx(5 / 6)
+    assert found["headline"]["outcomes"] == {"ok": 5, "generation_error": 1} == found["outcomes"]
+    wrong = run(cli, *alone, "--set", "report.value=greem", out="other", code=3)
+    assert "expected one of green, n" in wrong["reasons"][-1] and wrong["headline"]["value"] is None
+    assert Path("other/report/index.html").exists()
+
+
+def test_a_scorer_of_sets_is_added_to_a_run(judged, cli):
+    run(cli)
+    result = cli("score", "out", "--suite", "judged.yaml", "--scorer", "green")
+    assert result.exit_code == 0 and "the whole set scored" in result.stdout, result.output
+    (record,) = json.loads(Path("out/results.json").read_text())["added"]
+    assert [m["name"] for m in record["metrics"]] == ["green", "n"] and record["agreement"] == []

@@ -107,9 +107,32 @@ class GreyScorer:
                        n=len(greens), n_samples=len(greens), n_expected=len(greens), kind="set")]  # fmt: skip
 
 
+class GreenScorer:
+    """Looks at the whole set only."""
+
+    name = "green"
+    version = "1"
+    source = "made up"
+    set_only = True
+
+    def __init__(self, *, roles) -> None:
+        pass
+
+    def canary(self):
+        pass
+
+    def score(self, sample, output, image):
+        raise AssertionError("a scorer of sets is not asked about one output")
+
+    def measure(self, items, *, seed):
+        greens = [image.getpixel((0, 0))[1] for _, _, image, _ in items]
+        return [Metric(name=name, task="*", value=value, low=None, high=None, n=len(greens), n_samples=len(greens),
+                       n_expected=len(greens), kind="set") for name, value in (("green", sum(greens) / len(greens)), ("n", 1.0))]  # fmt: skip
+
+
 PLUGINS = {
     "model": {"lighten": Lighten},
     "dataset": {"sources": Sources},
-    "scorer": {"grey": GreyScorer},
+    "scorer": {"grey": GreyScorer, "green": GreenScorer},
     "judge": {"toy": ToyJudge},
 }

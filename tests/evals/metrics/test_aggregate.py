@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.metrics.aggregate import Row, gaps, macro_over_tasks, outcome_counts, prompt_accuracy, rows, summary
+from evals.metrics.aggregate import Row, gaps, macro_over_tasks, mean_over_outputs, outcome_counts, prompt_accuracy, rows, summary
 from evals.types import Outcome, Sample, Score
 
 
@@ -111,3 +111,27 @@ def test_summary_equals_the_official_one(case):
     assert (top.n, by["prompt_accuracy"].n) == (expected["total_images"], expected["total_prompts"])
     assert by["correct"].value == pytest.approx(expected["image_acc"], abs=1e-12)
     assert by["prompt_accuracy"].value == pytest.approx(expected["prompt_any_acc"], abs=1e-12)
+
+
+def test_equal_values_on_another_scale_have_wilsons_interval_on_that_scale():
+    from evals.metrics.bootstrap import wilson
+
+    samples = [Sample(sample_id=str(i), task="t", prompt=str(i)) for i in range(20)]
+
+    def mean(value, scale):
+        scores = [Score(sample_id=s.sample_id, task="t", repeat=0, scorer="x", outcome=Outcome.OK, values={"v": value}) for s in samples]
+        table = rows(samples, 1, scores, "v", scale=scale)
+        return mean_over_outputs(table, value="v", task="*", kind="slice", seed=0), summary(
+            table, value="v", headline=mean_over_outputs, seed=0
+        )[1]
+
+    low = wilson(1.0, 20)[0]
+    best, below = mean(5.0, (1.0, 5.0))
+    assert (best.value, best.low, best.high) == (5.0, pytest.approx(1 + 4 * low), 5.0)
+    # 1 of 5 is the worst there, not a perfect verdict; and "any image is right" says nothing of grades.
+    worst, _ = mean(1.0, (1.0, 5.0))
+    assert (worst.value, worst.low) == (1.0, 1.0) and worst.high == pytest.approx(1 + 4 * (1 - low))
+    assert "prompt_accuracy" not in {m.name for m in below}
+    lower_is_better, _ = mean(0.0, (1.0, 0.0))
+    assert lower_is_better.low == 0.0 < lower_is_better.high < 1.0
+    assert mean(7.0, (1.0, 5.0))[0].low is None
