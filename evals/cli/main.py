@@ -6,6 +6,7 @@ Installed packages add verbs through the entry-point group `uniar_eval.commands`
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
@@ -73,6 +74,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; a user error is one sentence and an exit code."""
+        # torch tells every user of torchao, on stderr, about a call that torchao makes to it.
+        logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
         try:
             return super().invoke(ctx)
         except UserError as error:

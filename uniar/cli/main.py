@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -51,6 +52,8 @@ def main() -> None:
     # The libraries' loading bars and remarks would drown the command's own lines; a user's setting wins.
     for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("DIFFUSERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
         os.environ.setdefault(name, value)
+    # torch tells every user of torchao, on stderr, about a call that torchao makes to it.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     try:
         cli(standalone_mode=True)
     except UniARError as error:
