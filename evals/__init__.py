@@ -14,7 +14,7 @@ _EXPORTS = {
     "Output": "evals.types",
     "Sample": "evals.types",
     "Score": "evals.types",
-    "load_run": "evals.store.reader",
+    "load_run": "evals.frames",
 }
 
 __all__ = sorted([*_EXPORTS, "run"])
