@@ -230,7 +230,7 @@ class _Draft:
         """With what was changed."""
         limit = (self.measurement or {}).get(likeness.LIMIT)
         if self.changes and limit is not None and len(self.changes) == 1:
-            return f"{self.title}, first {limit} prompts of each task"
+            return f"{self.title}, first {'prompt' if limit == 1 else f'{limit} prompts'} of each task"
         return f"{self.title}, changed settings" if self.changes else self.title
 
 

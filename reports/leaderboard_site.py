@@ -23,6 +23,8 @@ from reports.leaderboard import HEAD, KINDS, Board, Entry, Number, Place
 from reports.views import coverage_text, visible
 
 SCHEMA_VERSION = 1
+MATRIX_MODELS = 5
+"""Models from which on a board has a column in the overview though no run of ours is on it."""
 FIELDS = (
     "board", "title", "suite", "protocol", "version", "rank", "rank_low", "rank_high", "model", "kind", "column", "value", "low", "high",
     "n", "n_expected", "n_samples", "comparable", "reason", "source", "second_hand", "note", "id",
@@ -130,7 +132,7 @@ def _line(board: Board, place: Place, names: Mapping[str, str], boards: Mapping[
         "kind_label": KINDS[entry.kind],
         "second_hand": entry.second_hand,
         "rank": "" if place.rank is None else str(place.rank),
-        "ranks": "" if place.interval is None else _span(place.interval),
+        "ranks": "" if place.interval is None else "{} to {}".format(*place.interval),
         "head": _cell(head, entry),
         "bar": bar(head, board.scale),
         "cells": [(board.column_label(key), _cell(entry.numbers.get(key), entry)) for key in board.columns if key != HEAD],
@@ -142,10 +144,6 @@ def _line(board: Board, place: Place, names: Mapping[str, str], boards: Mapping[
         "home": f"{home.slug}.html#{entry.ident}" if home is not None and home.slug != board.slug else "",
         "search": visible(f"{entry.model} {entry.source}", 600).lower(),
     }
-
-
-def _span(interval: tuple[int, int]) -> str:
-    return str(interval[0]) if interval[0] == interval[1] else f"{interval[0]} to {interval[1]}"
 
 
 def bar(number: Number | None, scale: tuple[float, float] | None) -> Markup:
@@ -218,19 +216,22 @@ def _board(board: Board, boards: Sequence[Board], names: Mapping[str, str]) -> d
 
 def _index(boards: Sequence[Board], models: Mapping[str, Sequence[Any]], names: Mapping[str, str]) -> dict[str, Any]:
     order = sorted(boards, key=lambda board: not any(place.entry.kind == "own" for place in board.ranked))
-    columns = [board for board in order if board.ranked]
-    matrix = []
+    columns = [board for board in order if _in_matrix(board)]
+    matrix: list[dict[str, Any]] = []
     for model, places in models.items():
         by_board: dict[str, list[Place]] = {}
         for board, place, _ in places:
             if place.rank is not None:
                 by_board.setdefault(board.slug, []).append(place)
         cells = [_matrix_cell(by_board.get(board.slug, []), board) for board in columns]
+        if not any(cell["value"] for cell in cells):
+            continue
         page, label = f"models/{names[model]}.html", visible(model, 200)
         matrix.append({"model": label, "page": page, "cells": cells, "search": label.lower()})
     return {
         "title": "Leaderboard",
         "home": "",
+        "matrix_models": MATRIX_MODELS,
         "columns": [{"title": visible(board.title, 200), "href": f"boards/{board.slug}.html"} for board in columns],
         "matrix": matrix,
         "boards": [
@@ -252,6 +253,11 @@ def _index(boards: Sequence[Board], models: Mapping[str, Sequence[Any]], names: 
             **{kind: len({p.entry.ident for _, p, _ in _flat(models) if p.entry.kind == kind}) for kind in KINDS},
         },
     }
+
+
+def _in_matrix(board: Board) -> bool:
+    """Boards with an own run or with several models; a column with one or two names compares nothing."""
+    return any(place.entry.kind == "own" for place in board.ranked) or len({p.entry.model for p in board.ranked}) >= MATRIX_MODELS
 
 
 def _flat(models: Mapping[str, Sequence[Any]]) -> list[Any]:
