@@ -63,9 +63,9 @@ def line_chart(points: Sequence[Point], *, title: str, ident: str, height: int =
         return f"{TOP + (height - TOP) * (1 - (value - low) / (high - low)):.1f}"
 
     for tick in ticks:
-        out += Markup(
-            '<line class="axis-line" x1="0" x2="100%" y1="{}" y2="{}"/><text class="axis" x="0" y="{:.1f}">{}</text>'
-        ).format(y(tick), y(tick), float(y(tick)) - 4, f"{tick:.10g}")
+        out += Markup('<line class="axis-line" x1="0" x2="100%" y1="{}" y2="{}"/><text class="axis" x="0" y="{:.1f}">{}</text>').format(
+            y(tick), y(tick), float(y(tick)) - 4, f"{tick:.10g}"
+        )
     every = math.ceil(len(points) / MARKS)
     for index, point in enumerate(points):
         # The last point is always named; the one before it gives way when it would run into it.

@@ -35,8 +35,10 @@ def render_text(template: str, *, scripts: tuple[str, ...] = (), connect: bool =
     css, theme = style(), render._asset("theme.js")
     texts = (theme, *(render._asset(name) for name in scripts))
     rule = policy(css, texts, connect=connect)
-    page = render._environment().get_template(template).render(
-        css=Markup(css), theme_script=Markup(theme), scripts=[Markup(text) for text in texts[1:]], policy=Markup(rule), **values
+    page = (
+        render._environment()
+        .get_template(template)
+        .render(css=Markup(css), theme_script=Markup(theme), scripts=[Markup(text) for text in texts[1:]], policy=Markup(rule), **values)
     )
     return page, rule
 

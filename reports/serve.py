@@ -75,9 +75,11 @@ class Site:
             return found
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a line a run: newest first."""
+        """Return a line a run: those that go on first, then the newest, then by name."""
         rows = [self._watch.row(path, self._shown(path)) | {"address": address} for address, path in self.folders().items()]
-        return sorted(rows, key=lambda row: (row["status"] != "running", row["sort"], row["name"]), reverse=False)
+        rows.sort(key=lambda row: str(row["name"]))
+        rows.sort(key=lambda row: str(row["created"]), reverse=True)
+        return sorted(rows, key=lambda row: row["status"] != "running")
 
     def report(self, address: str) -> Path:
         """Return the folder with a run's report, drawn anew when its records changed.
@@ -137,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             page, policy = _index(site)
             return self._send(HTTPStatus.OK, page, "text/html; charset=utf-8", policy=f"{policy}; frame-ancestors 'none'")
         if path == "/runs.json":
-            data = json.dumps([_public(row) for row in site.rows()]).encode("ascii")
+            data = json.dumps(site.rows()).encode("ascii")
             return self._send(HTTPStatus.OK, data, "application/json")
         match = _RUN.fullmatch(path)
         if match is None:
@@ -278,7 +280,3 @@ def _index(site: Site) -> tuple[bytes, str]:
         "serve.html.j2", scripts=("serve.js",), connect=True, title="Runs", home="", folder=site.root.resolve().name, rows=rows
     )
     return page.encode("utf-8", "replace"), policy
-
-
-def _public(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "sort"}

@@ -34,7 +34,7 @@ class Watch:
         """Return what the list says of a run; a damaged one has its `problem`, never an exception."""
         shown = {
             "name": visible(name, 200), "title": "", "model": "", "status": "broken", "done": 0, "failed": 0, "expected": 0,
-            "value": "", "interval": "", "created": "", "problem": "", "sort": "",
+            "value": "", "interval": "", "created": "", "problem": "",
         }  # fmt: skip
         try:
             run = RunReader(path)
@@ -88,8 +88,6 @@ def _facts(run: RunReader, done: int, failed: int) -> dict[str, Any]:
         "value": "" if value is None else f"{value:.3f}",
         "interval": "" if low is None or high is None else f"{low:.3f} to {high:.3f}",
         "created": visible(created[:16].replace("T", " "), 40),
-        # Newest first among equals: a time as text sorts upwards, so its digits are turned round.
-        "sort": "".join(chr(0x7E - ord(c)) if "\x20" <= c <= "\x5e" else c for c in created),
     }
 
 

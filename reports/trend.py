@@ -106,7 +106,6 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     if out.is_dir():
         raise DataError(f"{out}: got a folder; expected a file name for the page. Give --out {out / 'trend.html'}.")
     shown_sections = [_shown(section, number) for number, section in enumerate(sections)]
-    models = sorted({point.entry.model for section in sections for point in section.checkpoints})
     page = pages.render_page(
         "trend.html.j2",
         scripts=("leaderboard.js",),
@@ -114,7 +113,6 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         home="",
         sections=shown_sections,
         checkpoints=max((len(section.checkpoints) for section in sections), default=0),
-        models=[visible(model, 120) for model in models[:3]],
     )
     atomic.write_bytes(out, page)
     return out
@@ -180,11 +178,17 @@ def _row(section: Section, point: Checkpoint) -> dict[str, Any]:
         "label": visible(point.label, 120),
         "step": "" if point.step is None else str(point.step),
         "model": visible(entry.model, 120),
-        "run": visible(entry.run.path.name if entry.run else "", 120),
+        "run": visible(_folder(entry), 200),
         "cells": cells,
         "coverage": coverage,
         "complete": entry.complete,
     }
+
+
+def _folder(entry: Entry) -> str:
+    """The run's folder; an evaluation of a training run is called `run`, so there the one above it says more."""
+    path = entry.run.path.resolve() if entry.run else Path()
+    return path.parent.name if path.name == "run" else path.name
 
 
 def _at(section: Section, index: int) -> float:

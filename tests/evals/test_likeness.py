@@ -16,7 +16,8 @@ _spec.loader.exec_module(boards)
 
 
 def table(folder, **options):
-    return measurement(json.loads((boards.run(folder, "good", 0.7, out=str(len(list(folder.glob("runs/*")))), **options) / "manifest.json").read_text()))
+    run = boards.run(folder, "good", 0.7, out=str(len(list(folder.glob("runs/*")))), **options)
+    return measurement(json.loads((run / "manifest.json").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def plain(folder):
 
 
 @pytest.mark.parametrize(
-    "options", [{"seed": 3}, {"settings": ["generate.guidance_scale=3.5"]}, {"settings": ["generate.temperature=0.2", "generate.batch_size=1"]}]
+    "options",
+    [{"seed": 3}, {"settings": ["generate.guidance_scale=3.5"]}, {"settings": ["generate.temperature=0.2", "generate.batch_size=1"]}],
 )
 def test_seed_and_the_models_own_sampling_may_differ(folder, plain, options):
     assert differences(plain, table(folder, **options)) == []

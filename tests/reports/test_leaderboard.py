@@ -98,7 +98,9 @@ def test_lower_is_better_where_the_source_says_so(rows):
 
 
 def test_ranks_have_intervals_where_there_are_samples(rows):
-    found = {row["model"][:7]: (row["rank"], row["rank_low"], row["rank_high"]) for row in board(rows, "ranked--ranked-short") if row["rank"]}
+    found = {
+        row["model"][:7]: (row["rank"], row["rank_low"], row["rank_high"]) for row in board(rows, "ranked--ranked-short") if row["rank"]
+    }
     assert found["good"][0] == 2 and found["poor"][1:] == (5, 5)
     # Two points apart on 60 prompts: either may be the better one.
     assert found["good"][2] == found["fair"][2] == 3 and found["fair"][1] <= 2
