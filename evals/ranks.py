@@ -135,10 +135,12 @@ def _recipes(
     if headline == "oneig_text_score":
         names = ("distance", "exact", "matched", "total", "limit")
         return [(lambda row: (*(row.values.get(name, math.nan) for name in names), 1.0), False, _oneig)]
-    found: list[tuple[_Columns, bool, Callable[[Sequence[np.ndarray]], np.ndarray]]] = []
     if headline == "wise_overall" and all(isinstance(weight, int | float) for weight in weights.values()):
-        found.append((plain, True, _weighted(list(weights.values()))))
-    return [*found, (plain, True, _weighted([1 / max(1, len(weights))] * len(weights))), (plain, False, _ratio)]
+        return [(plain, True, _weighted(list(weights.values())))]
+    macro = (plain, True, _weighted([1 / max(1, len(weights))] * len(weights)))
+    pooled = (plain, False, _ratio)
+    # Tasks of equal size have both means equal: the name then says which was meant, so that all runs of a suite agree.
+    return [pooled, macro] if "mean" in headline and "type" not in headline else [macro, pooled]
 
 
 def _ratio(totals: Sequence[np.ndarray]) -> np.ndarray:

@@ -361,12 +361,18 @@ def _rank_intervals(able: Sequence[Entry], name: str, *, higher: bool) -> tuple[
     sums = {entry.ident: ranks.sums_of(entry.run) for entry in own if entry.run is not None}
     why = [told for told in sums.values() if isinstance(told, str)]
     usable = [found if isinstance(found := sums.get(entry.ident), ranks.Sums) else None for entry in able]
+    lead = next((found.prompts for found in usable if found), ())
+    if any(found and found.prompts != lead for found in usable):
+        why.append("its prompts cannot be paired with the others'")
+        usable = [found if found and found.prompts == lead else None for found in usable]
     if not any(usable):
         return none, f"No rank intervals: {why[0]}."
     found = ranks.rank_intervals(usable, [entry.numbers[HEAD].value for entry in able], name=f"ranks/{name}", higher=higher)
     note = "Rank intervals: 95%, over 2,000 draws of the prompts, the same for every run."
     if len(own) < len(able):
         note += " Published values are taken as exact and have no interval, since only their means are known."
+    if any(mine and interval is None for mine, interval in zip(usable, found, strict=True)):
+        note += " A run whose prompts all have the same score has none: drawing them again shows no spread."
     if why:
         note += f" Some runs have none: {why[0]}."
     return found, note

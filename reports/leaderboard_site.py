@@ -215,7 +215,11 @@ def _board(board: Board, boards: Sequence[Board], names: Mapping[str, str]) -> d
 
 
 def _index(boards: Sequence[Board], models: Mapping[str, Sequence[Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    order = sorted(boards, key=lambda board: not any(place.entry.kind == "own" for place in board.ranked))
+    from evals.suite import load
+
+    # Own runs first, then what a suite here can measure, then what is known from others only.
+    known = load.packaged()
+    order = sorted(boards, key=lambda b: (not any(place.entry.kind == "own" for place in b.ranked), b.suite not in known))
     columns = [board for board in order if _in_matrix(board)]
     matrix: list[dict[str, Any]] = []
     for model, places in models.items():

@@ -96,3 +96,18 @@ def test_a_headline_of_another_kind_says_so(tmp_path):
     run = RunReader(boards.run(tmp_path, "good", 0.7))
     run.results["headline"]["value"] += 0.01
     assert sums_of(run) == 'the headline "macro_over_tasks" cannot be computed again from sums over prompts'
+
+
+def test_all_runs_of_a_suite_are_drawn_alike_whether_tasks_are_balanced_or_not(tmp_path):
+    """With equal tasks the pooled mean is the mean of tasks as well; a run that lacks scores is still drawn in the same way."""
+    boards.suite(tmp_path)
+    text = (tmp_path / "ranked.yaml").read_text().replace("headline: macro_over_tasks", "headline: mean")
+    (tmp_path / "pooled.yaml").write_text(text)
+    from evals.run import run_suite
+
+    found = []
+    for number, fail in enumerate(("", ";fail=round_one-003")):
+        out = tmp_path / f"run{number}"
+        run_suite(str(tmp_path / "pooled.yaml"), model=f"painter:skill=0.6;name=x{fail}", out=out, report=False)
+        found.append(sums_of(RunReader(out)))
+    assert [len(keys) for keys in found[0].prompts] == [60] and found[0].prompts == found[1].prompts
