@@ -35,7 +35,17 @@ class Golden:
 _HERE = "evals.replay_geneval"
 _REWARDS = "evals.replay_rewards"
 _TEXT = "evals.replay_text"
+_ANSWERS = "evals.replay_answers"
 GOLDEN: dict[str, Golden] = {
+    "anls": Golden(f"{_ANSWERS}:anls"),
+    "chartqa_relaxed": Golden(f"{_ANSWERS}:chartqa_relaxed"),
+    "hallusion_aggregate": Golden(f"{_ANSWERS}:hallusion_aggregate"),
+    "mathvista": Golden(f"{_ANSWERS}:mathvista_case"),
+    "mme_aggregate": Golden(f"{_ANSWERS}:mme_aggregate"),
+    "ocrbench": Golden(f"{_ANSWERS}:ocrbench_case"),
+    "pope_aggregate": Golden(f"{_ANSWERS}:pope_aggregate"),
+    "textvqa_accuracy": Golden(f"{_ANSWERS}:textvqa_accuracy"),
+    "yes_no_parse": Golden(f"{_ANSWERS}:yes_no_parse"),
     "geneval_prompts": Golden(f"{_HERE}:prompts"),
     "geneval_relative_position": Golden(f"{_HERE}:relative_position"),
     "geneval_iou": Golden(f"{_HERE}:iou"),
