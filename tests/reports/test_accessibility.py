@@ -23,11 +23,12 @@ def test_the_report_has_no_serious_fault(chromium, page, scheme):
 
 @pytest.mark.parametrize("at", ["position-00003/1", "hostile-long/0"])
 def test_an_open_panel_has_no_serious_fault(chromium, page, at):
-    view = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True).new_page()
-    view.goto(f"{page.as_uri()}#sample={at}")
-    view.locator("#panel").wait_for()
-    assert helpers.faults(view) == []
-    view.context.close()
+    for width in (390, 1280):
+        view = chromium.new_context(viewport={"width": width, "height": 900}, offline=True).new_page()
+        view.goto(f"{page.as_uri()}#sample={at}")
+        view.locator("#panel").wait_for()
+        assert helpers.faults(view) == []
+        view.context.close()
 
 
 def test_a_planted_fault_is_found(chromium, page):
