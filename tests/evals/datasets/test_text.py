@@ -132,3 +132,18 @@ def test_mini_prompts_ask_for_their_texts_and_each_stands_by_itself(language: st
     # A longer list begins with the shorter one; another seed asks for other words.
     assert list(TextMiniDataset(language=language, prompts=4).load()) == samples[:4]
     assert list(TextMiniDataset(language=language, prompts=4, seed=1).load()) != samples[:4]
+
+
+def test_the_chinese_file_under_the_english_name_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result]) -> None:
+    monkeypatch.setenv("UNIAR_EVAL_DATA", str(tmp_path))
+    longtext(tmp_path / "longtext", longtext_row(text=["本地烘焙"], prompt="画一块招牌"), longtext_row(prompt_id=8, text=["始于"]))
+    # Through the run: refused in one sentence before a model is loaded or a folder made.
+    result = cli("run", "longtext", "--profile", "official", "--model", "nowhere", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1, result.output
+    assert "text_prompts.jsonl:1: got Chinese text, as in 2 of 2 rows; expected English" in result.stderr
+    assert not (tmp_path / "out").exists()
+    oneig(tmp_path / "oneig")
+    row = {"category": "Text_Rendering", "id": "000", "prompt_en": "一块招牌", "type": "NP", "prompt_length": "short", "class": "None"}
+    table(tmp_path / "oneig" / "OneIG-Bench.csv", row)
+    result = cli("samples", "oneig-text", "--profile", "official")
+    assert result.exit_code == 2 and "id 000: got Chinese text, as in 1 of 1 rows" in result.output
