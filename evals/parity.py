@@ -36,14 +36,23 @@ _HERE = "evals.replay_geneval"
 _REWARDS = "evals.replay_rewards"
 _TEXT = "evals.replay_text"
 _ANSWERS = "evals.replay_answers"
+_CHOICES = "evals.replay_understanding"
 GOLDEN: dict[str, Golden] = {
     "anls": Golden(f"{_ANSWERS}:anls"),
     "chartqa_relaxed": Golden(f"{_ANSWERS}:chartqa_relaxed"),
+    "choice_scorers": Golden(f"{_CHOICES}:choice_scorers"),
     "hallusion_aggregate": Golden(f"{_ANSWERS}:hallusion_aggregate"),
     "mathvista": Golden(f"{_ANSWERS}:mathvista_case"),
+    "mcq_inference": Golden(f"{_CHOICES}:mcq_inference"),
+    "mmbench_circular": Golden(f"{_CHOICES}:mmbench_circular"),
     "mme_aggregate": Golden(f"{_ANSWERS}:mme_aggregate"),
+    "mmmu_aggregate": Golden(f"{_CHOICES}:mmmu_aggregate"),
+    "mmmu_multi_choice_parse": Golden(f"{_CHOICES}:mmmu_choice"),
+    "mmmu_open": Golden(f"{_CHOICES}:mmmu_open"),
+    "mmstar": Golden(f"{_CHOICES}:mmstar_rows"),
     "ocrbench": Golden(f"{_ANSWERS}:ocrbench_case"),
     "pope_aggregate": Golden(f"{_ANSWERS}:pope_aggregate"),
+    "realworldqa": Golden(f"{_CHOICES}:realworldqa"),
     "textvqa_accuracy": Golden(f"{_ANSWERS}:textvqa_accuracy"),
     "yes_no_parse": Golden(f"{_ANSWERS}:yes_no_parse"),
     "geneval_prompts": Golden(f"{_HERE}:prompts"),

@@ -1,0 +1,120 @@
+"""MMBench: a question is right only if every rotation of its options is (circular evaluation).
+
+Sources: VLMEvalKit e8e78f0, `dataset/utils/multiple_choice.py` (groups, prefetch, abbreviations); lmms-eval 75571cf,
+`tasks/mmbench/mmbench_evals.py` (its own inference, the static mode). An undecided rotation is settled by a judge if there is one;
+neither harness's random draw is taken over.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from evals.understanding import choice
+from evals.understanding.verdict import Verdict
+
+Row = Mapping[str, Any]
+Infer = Callable[[str, Mapping[str, str]], "str | None"]
+"""(answer, options) -> letter, None when undecided."""
+
+ROTATION = 1_000_000
+"""Rotation k of question i has the index i + k times this."""
+ABBREVIATIONS = {
+    "coarse_perception": "CP",
+    "finegrained_perception (instance-level)": "FP-S",
+    "finegrained_perception (cross-instance)": "FP-C",
+    "logic_reasoning": "LR",
+    "relation_reasoning": "RR",
+    "attribute_reasoning": "AR",
+}
+
+_LMMS_LETTERS = "ABCDE"
+_LMMS_SHAPES = ("{}.", "{},", "{}:", "{})", "{}).", "({})", "({}).", ":{}", ":{},", ":{}.", ":{})", ":{}).")
+_LMMS_TRUSTED_TOKENS = 3
+
+
+def infer_lmms(answer: str, options: Mapping[str, str]) -> str | None:
+    """lmms-eval's inference for MMBench: one bare letter A to E between blanks, else one in a shape such as "(B)." or ":B", else the
+    only option text contained, in an answer of any length.
+
+    A bare letter is not trusted when A is among more than three tokens, since it may be an article; "A woman" still gives A.
+    """
+    tokens = answer.split()
+    if choice.API_FAILURE not in answer:
+        article = "A" in tokens and len(tokens) > _LMMS_TRUSTED_TOKENS
+        for shape in (*([] if article else ["{}"]), *_LMMS_SHAPES):
+            named = [letter for letter in _LMMS_LETTERS if shape.format(letter) in tokens]
+            if len(named) == 1:
+                return named[0]
+    return choice.infer_text(answer, options, limit=None)
+
+
+def base_of(row: Row) -> int:
+    """Index of the question a row is a rotation of: `g_index`, or the index modulo a million."""
+    given = row.get("g_index")
+    return int(row["index"]) % ROTATION if given is None or given != given else int(given)
+
+
+def groups(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """Rotations of each question, by its index; a question whose unrotated row is missing has no place in the score."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        found.setdefault(base_of(row), []).append(row)
+    return {base: group for base, group in found.items() if any(int(row["index"]) == base for row in group)}
+
+
+def group_verdict(rotations: Sequence[Row], *, infer: Infer = choice.infer, settle: Callable[[Row], str | None] | None = None) -> Verdict:
+    """Verdict over the rotations of one question.
+
+    Args:
+        rotations: rows with `prediction`, `answer` and option columns.
+        infer: rule that is tried first, on all rotations: a single decided wrong one fails the question at once.
+        settle: asked for the letter of each rotation that is still undecided (a judge), in order, until one is wrong.
+
+    Returns:
+        Undecided if nothing decided is wrong and a rotation has no letter.
+    """
+    read = [infer(str(row["prediction"]), choice.options_of(row)) for row in rotations]
+    if any(letter is not None and letter != row["answer"] for row, letter in zip(rotations, read, strict=True)):
+        return Verdict.WRONG
+    open_rows = [row for row, letter in zip(rotations, read, strict=True) if letter is None]
+    for row in open_rows:
+        letter = settle(row) if settle else None
+        if letter is None:
+            return Verdict.UNDECIDED
+        if letter != row["answer"]:
+            return Verdict.WRONG
+    return Verdict.RIGHT
+
+
+def circular(rows: Sequence[Row], *, settle: Callable[[Row], str | None] | None = None) -> dict[int, Verdict]:
+    """Verdict of each question by VLMEvalKit's rule; `Verdict.exact` is its `exact_matching` mode."""
+    return {base: group_verdict(group, settle=settle) for base, group in groups(rows).items()}
+
+
+def circular_lmms_static(rows: Sequence[Row]) -> dict[int, Verdict]:
+    """Verdict of each question by lmms-eval without a judge: `infer_lmms`, then `choice.extract_letter` over the options A to D.
+
+    Decides more wrong answers than right ones can lose: see `choice.extract_letter`.
+    """
+
+    def settle(row: Row) -> str | None:
+        return choice.extract_letter(str(row["prediction"]), sorted(set(choice.options_of(row)) & set("ABCD")))
+
+    def infer(answer: str, options: Mapping[str, str]) -> str | None:
+        return infer_lmms(answer, {letter: text for letter, text in options.items() if letter in string.ascii_uppercase[:4]})
+
+    ordered = [{key: value for key, value in row.items() if key != "g_index"} for row in sorted(rows, key=lambda row: row["index"])]
+    return {base: group_verdict(group, infer=infer, settle=settle) for base, group in groups(ordered).items()}
+
+
+def accuracy(rows: Sequence[Row], credits: Mapping[int, float | None]) -> choice.Table:
+    """VLMEvalKit's table over questions (their unrotated rows), by split; l2-categories under their abbreviations.
+
+    Args:
+        rows: all rows.
+        credits: index of a question -> credit, None for one without a verdict.
+    """
+    main = [row for row in rows if int(row["index"]) == base_of(row)]
+    return choice.accuracy_table(main, lambda row: credits.get(int(row["index"])), names=ABBREVIATIONS)
