@@ -16,7 +16,7 @@ from evals.protocols import Reply
 if TYPE_CHECKING:
     from PIL import Image
 
-FAMILIES: tuple[str, ...] = ("evals.judges.shapes_edit:answer", "evals.judges.shapes_wise:answer")
+FAMILIES: tuple[str, ...] = ("evals.judges.shapes_edit:answer", "evals.judges.shapes_wise:answer", "evals.judges.shapes_yes_no:answer")
 """`module:function` of each family, asked in this order."""
 
 
