@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError
+from evals.registry import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +39,6 @@ _TEXT = "evals.replay_text"
 _ANSWERS = "evals.replay_answers"
 _CHOICES = "evals.replay_understanding"
 GOLDEN: dict[str, Golden] = {
-    "anls": Golden(f"{_ANSWERS}:anls"),
-    "chartqa_relaxed": Golden(f"{_ANSWERS}:chartqa_relaxed"),
-    "choice_scorers": Golden(f"{_CHOICES}:choice_scorers"),
-    "hallusion_aggregate": Golden(f"{_ANSWERS}:hallusion_aggregate"),
-    "mathvista": Golden(f"{_ANSWERS}:mathvista_case"),
-    "mcq_inference": Golden(f"{_CHOICES}:mcq_inference"),
-    "mmbench_circular": Golden(f"{_CHOICES}:mmbench_circular"),
-    "mme_aggregate": Golden(f"{_ANSWERS}:mme_aggregate"),
-    "mmmu_aggregate": Golden(f"{_CHOICES}:mmmu_aggregate"),
-    "mmmu_multi_choice_parse": Golden(f"{_CHOICES}:mmmu_choice"),
-    "mmmu_open": Golden(f"{_CHOICES}:mmmu_open"),
-    "mmstar": Golden(f"{_CHOICES}:mmstar_rows"),
-    "ocrbench": Golden(f"{_ANSWERS}:ocrbench_case"),
-    "pope_aggregate": Golden(f"{_ANSWERS}:pope_aggregate"),
-    "realworldqa": Golden(f"{_CHOICES}:realworldqa"),
-    "textvqa_accuracy": Golden(f"{_ANSWERS}:textvqa_accuracy"),
-    "yes_no_parse": Golden(f"{_ANSWERS}:yes_no_parse"),
     "geneval_prompts": Golden(f"{_HERE}:prompts"),
     "geneval_relative_position": Golden(f"{_HERE}:relative_position"),
     "geneval_iou": Golden(f"{_HERE}:iou"),
@@ -83,6 +67,23 @@ GOLDEN: dict[str, Golden] = {
     "imgedit_scores": Golden("evals.replay_editing:imgedit_scores"),
     "gedit_viescore_parse": Golden("evals.replay_editing:gedit_parse"),
     "gedit_statistics": Golden("evals.replay_editing:gedit_statistics"),
+    "anls": Golden(f"{_ANSWERS}:anls"),
+    "chartqa_relaxed": Golden(f"{_ANSWERS}:chartqa_relaxed"),
+    "choice_scorers": Golden(f"{_CHOICES}:choice_scorers"),
+    "hallusion_aggregate": Golden(f"{_ANSWERS}:hallusion_aggregate"),
+    "mathvista": Golden(f"{_ANSWERS}:mathvista_case"),
+    "mcq_inference": Golden(f"{_CHOICES}:mcq_inference"),
+    "mmbench_circular": Golden(f"{_CHOICES}:mmbench_circular"),
+    "mme_aggregate": Golden(f"{_ANSWERS}:mme_aggregate"),
+    "mmmu_aggregate": Golden(f"{_CHOICES}:mmmu_aggregate"),
+    "mmmu_multi_choice_parse": Golden(f"{_CHOICES}:mmmu_choice"),
+    "mmmu_open": Golden(f"{_CHOICES}:mmmu_open"),
+    "mmstar": Golden(f"{_CHOICES}:mmstar_rows"),
+    "ocrbench": Golden(f"{_ANSWERS}:ocrbench_case"),
+    "pope_aggregate": Golden(f"{_ANSWERS}:pope_aggregate"),
+    "realworldqa": Golden(f"{_CHOICES}:realworldqa"),
+    "textvqa_accuracy": Golden(f"{_ANSWERS}:textvqa_accuracy"),
+    "yes_no_parse": Golden(f"{_ANSWERS}:yes_no_parse"),
 }
 
 
@@ -170,8 +171,7 @@ def read_golden(path: Path) -> dict[str, Any]:
         if not isinstance(case, dict) or not {"id", "inputs", "expected"} <= set(case):
             raise DataError(f"{path}: cases[{index}]: got a part; expected id, inputs and expected. Fetch it again.")
     if data["name"] not in GOLDEN:
-        known = ", ".join(GOLDEN)
-        raise DataError(f"{path}: name: got {data['name']}; expected one of {known}. No other can be replayed.")
+        raise DataError(f"{path}: name: got {data['name']}; expected one of the {len(GOLDEN)} that can be replayed.{suggest(data['name'], GOLDEN)}")
     if not data["cases"]:
         raise DataError(f"{path}: cases: got none; expected at least one. Nothing would be checked.")
     return data

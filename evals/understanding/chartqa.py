@@ -36,6 +36,9 @@ def relaxed_line(prediction: str, answer: str) -> bool:
 
 def targets_of(answer: str) -> list[str]:
     """Return the targets that an answer names: the items of a list literal, else the answer itself."""
+    # Only what looks like a list is parsed: Python warns of other texts, such as "12.0the".
+    if not str(answer).lstrip(" \t").startswith("["):
+        return [str(answer)]
     try:
         found = ast.literal_eval(str(answer))
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,13 @@ def test_chartqa_a_list_in_the_answer_is_read_and_never_evaluated(tmp_path):
     assert chartqa.relaxed_line(" blue ", "['red', 'blue']") and not chartqa.relaxed_line("3", "[1, 2]")
     bomb = f"[open({str(tmp_path / 'x')!r}, 'w')]"
     assert chartqa.targets_of(bomb) == [bomb] and not (tmp_path / "x").exists()
+
+
+def test_chartqa_reads_a_text_that_python_would_warn_of_in_silence():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert chartqa.targets_of("12.0the") == ["12.0the"] and chartqa.targets_of(" [1]") == ["1"]
+    assert told == []
 
 
 @pytest.mark.parametrize(
