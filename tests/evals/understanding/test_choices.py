@@ -54,6 +54,7 @@ def test_recordings(name: str) -> None:
         ("The answer is E", None),
         ("Sorry, I can't help with images of people yet. B", "Z"),
         ("cat or dog", None),
+        ("C or D, Z", None),
         ("a cat, " + "and so on " * 5, None),
     ],
 )
@@ -69,7 +70,7 @@ def test_inference_takes_options_of_any_case_and_leaves_them_as_they_are() -> No
 
 
 def test_a_failed_call_is_no_answer_even_if_an_option_stands_in_its_message() -> None:
-    assert choice.infer("Failed to obtain answer via API", {"A": "API", "B": "answer phone"}) is None
+    assert choice.infer("Failed to obtain answer via API", {"A": "API", "B": "the answering machine"}) is None
 
 
 def test_only_the_first_place_of_a_letter_counts() -> None:
@@ -312,6 +313,11 @@ def test_mmmu_open(gold: str | list[str], response: str, right: bool) -> None:
 def test_mmmu_equals_sign_counts_from_the_last_line_only() -> None:
     assert mmmu.parse_open("a = 3\nb = 4") == [4.0]
     assert mmmu.parse_open("a = 3\nnothing") == ["a = 3\nnothing", 3.0]
+
+
+def test_mmmu_a_tail_of_punctuation_is_none_and_an_empty_one_gives_way_to_the_next() -> None:
+    assert mmmu.parse_open("the answer is ;\nit could be 3") == [3.0]
+    assert mmmu.parse_open("the result is final \nso 3") == ["is final", 3.0]
 
 
 def test_mmmu_lmms_bug_open_answers_are_never_counted() -> None:
