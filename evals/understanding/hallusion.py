@@ -13,7 +13,28 @@ from typing import Any
 Row = Mapping[str, Any]
 """`category` (VD or VS), `subcategory`, `set_id`, `figure_id`, `question_id`, `judge` ("1", "0" or "2")."""
 
-RIGHT, UNCLEAR = "1", "2"
+WRONG, RIGHT, UNCLEAR = "0", "1", "2"
+
+
+def read_judgement(reply: str) -> str:
+    """Return what the official code reads in a judge's reply: "incorrect" before "correct", anything else is unclear.
+
+    >>> read_judgement("Correct."), read_judgement("incorrect"), read_judgement("cannot say")
+    ('1', '0', '2')
+    """
+    plain = reply.lower()
+    if "incorrect" in plain:
+        return WRONG
+    return RIGHT if "correct" in plain else UNCLEAR
+
+
+def read_answer(text: str) -> str:
+    """Return the answer that the authors' text-only variant compares with `gt_answer`: "1" if yes stands anywhere in it, else "0".
+
+    >>> read_answer("Yes, it is"), read_answer("eyes"), read_answer("no")
+    ('1', '1', '0')
+    """
+    return "1" if "yes" in text.lower() else "0"
 
 
 def official(rows: Sequence[Row]) -> dict[str, float]:

@@ -8,7 +8,7 @@ or a text with the word None, so that such an answer is never right: a bug, kept
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evals.scorers.text_rules import edit_distance
@@ -66,6 +66,23 @@ def is_correct(normalized: str | None, answer: str, *, strip: bool = False) -> b
     if strip:
         return str(normalized).strip() == str(answer).strip()
     return normalized == answer
+
+
+def accuracy(rows: Iterable[tuple[Mapping[str, Any], float]]) -> dict[str, float]:
+    """Return the share that is right of all rows (`Overall`), of each task and of each skill; a row counts once in each of its skills.
+
+    Args:
+        rows: (the row's `metadata` with `task` and a list `skills`, 1 right or 0 wrong).
+
+    >>> accuracy([({"task": "VQA", "skills": ["a", "b"]}, 1.0), ({"task": "TQA", "skills": ["b"]}, 0.0)])
+    {'Overall': 0.5, 'VQA': 1.0, 'a': 1.0, 'b': 0.5, 'TQA': 0.0}
+    """
+    groups: dict[str, list[float]] = {}
+    for metadata, right in rows:
+        names = ["Overall", metadata.get("task"), *(metadata.get("skills") or ())]
+        for name in dict.fromkeys(name for name in names if name):
+            groups.setdefault(name, []).append(right)
+    return {name: sum(values) / len(values) for name, values in groups.items()}
 
 
 def _choice(text: str, choices: Sequence[str]) -> str:

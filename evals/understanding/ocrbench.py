@@ -5,7 +5,9 @@ Sources: lmms-eval 75571cf `ocrbench/utils.py`, which folds full-width ASCII fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from evals.errors import DataError
 
 FORMULA = "Handwritten Mathematical Expression Recognition"
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -41,3 +43,24 @@ def contains(prediction: str, answers: Sequence[str] | str, *, formula: bool = F
         return folded.strip().replace("\n", " ").replace(" ", "") if formula else folded.lower().strip().replace("\n", " ")
 
     return any(plain(answer) in plain(prediction) for answer in given)
+
+
+def score(rows: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return the number right of each group and, as `Final Score`, of all: VLMEvalKit's norm is a tenth of it, lmms-eval's a thousandth.
+
+    Args:
+        rows: (question type, 1 right or 0 wrong).
+
+    >>> score([("Handwriting Recognition", 1), ("Doc-oriented VQA", 1), ("Doc-oriented VQA", 0)])["Final Score"]
+    2.0
+
+    Raises:
+        DataError: a question type of no group.
+    """
+    group_of = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
+    counts = dict.fromkeys(GROUPS, 0.0)
+    for kind, right in rows:
+        if kind not in group_of:
+            raise DataError(f"ocrbench: question type: got {kind}; expected one of {', '.join(group_of)}. Fetch the data again.")
+        counts[group_of[kind]] += right
+    return {**counts, "Final Score": sum(counts.values())}

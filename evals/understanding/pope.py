@@ -30,6 +30,18 @@ def official(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def official_by_split(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return `official` of each split, in order of appearance; a row counts in every split that it names."""
+    splits = dict.fromkeys(part for row in rows for part in row["category"].split(","))
+    return {split: official([row for row in rows if split in row["category"].split(",")]) for split in splits}
+
+
+def mean_f1(rows: Sequence[Row]) -> float:
+    """Return the mean over the splits of their official F1, the figure that papers report, as a fraction."""
+    scores = [own["F1 score"] for own in official_by_split(rows).values()]
+    return sum(scores) / len(scores) if scores else 0.0
+
+
 def lmms(rows: Sequence[Row]) -> dict[str, float]:
     """Return lmms-eval's figures, fractions; `yes_ratio` is of the ground truth, as there."""
     read = [(row["answer"].lower().strip(), row["prediction"].lower().strip()) for row in rows]

@@ -180,3 +180,24 @@ def test_yes_no_rules_part():
     rules = (yes_no.vlmevalkit, yes_no.lmms_mme, yes_no.mme_official, yes_no.pope_official)
     assert [rule("y") for rule in rules] == ["Unknown", "yes", "other", "yes"]
     assert [rule("It is not") for rule in rules] == ["Unknown", "other", "other", "no"]
+
+
+def test_pope_papers_report_the_mean_of_the_splits():
+    asked = rows(("Yes", "Yes"), category="random,popular") + rows(("No", "Yes"), category="popular")
+    assert [round(own["F1 score"], 4) for own in pope.official_by_split(asked).values()] == [1.0, 0.6667]
+    assert pope.mean_f1(asked) == pytest.approx(5 / 6) and pope.official(asked)["F1 score"] == pytest.approx(2 / 3)
+    assert pope.mean_f1([]) == 0.0
+
+
+@pytest.mark.parametrize(("reply", "judgement"), [("Correct", "1"), ("This is INCORRECT, not correct", "0"), ("unclear", "2"), ("", "2")])
+def test_hallusion_reads_a_judge(reply, judgement):
+    assert hallusion.read_judgement(reply) == judgement
+
+
+def test_ocrbench_sums_by_group_and_anew_each_time():
+    asked = [("Handwriting Recognition", 1.0), ("Digit String Recognition", 1.0), ("Doc-oriented VQA", 0.0), (ocrbench.FORMULA, 1.0)]
+    wanted = {"Text Recognition": 2.0, "Scene Text-centric VQA": 0.0, "Doc-oriented VQA": 0.0, "Key Information Extraction": 0.0}
+    for _ in range(2):
+        assert ocrbench.score(asked) == {**wanted, ocrbench.FORMULA: 1.0, "Final Score": 3.0}
+    with pytest.raises(DataError, match="got Poetry; expected one of Regular Text Recognition"):
+        ocrbench.score([("Poetry", 1.0)])
