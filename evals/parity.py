@@ -58,6 +58,7 @@ GOLDEN: dict[str, Golden] = {
     "longtext_score": Golden(f"{_TEXT}:longtext_score"),
     "oneig_text": Golden(f"{_TEXT}:oneig_text"),
     "oneig_text_units": Golden(f"{_TEXT}:oneig_text_units"),
+    "dpg_bench": Golden("evals.replay_dpg:dpg_bench"),
     "wise_parse": Golden("evals.replay_wise:parse"),
     "wise_aggregate": Golden("evals.replay_wise:aggregate"),
     "t2icompbench_2d_position": Golden("evals.replay_compbench:position_2d"),
@@ -171,7 +172,8 @@ def read_golden(path: Path) -> dict[str, Any]:
         if not isinstance(case, dict) or not {"id", "inputs", "expected"} <= set(case):
             raise DataError(f"{path}: cases[{index}]: got a part; expected id, inputs and expected. Fetch it again.")
     if data["name"] not in GOLDEN:
-        raise DataError(f"{path}: name: got {data['name']}; expected one of the {len(GOLDEN)} that can be replayed.{suggest(data['name'], GOLDEN)}")
+        near = suggest(data["name"], GOLDEN)
+        raise DataError(f"{path}: name: got {data['name']}; expected one of the {len(GOLDEN)} that can be replayed.{near}")
     if not data["cases"]:
         raise DataError(f"{path}: cases: got none; expected at least one. Nothing would be checked.")
     return data

@@ -7,10 +7,13 @@ reply without a score, is `failed` and no zero; a prompt that a reward does not 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import PluginError, sentence
+from evals.judges.reading import unusable
+from evals.protocols import Reply
 from evals.registry import Registry
 from evals.reward_rules import (
     ASPECTS,
@@ -201,6 +204,9 @@ class UnifiedReward:
 
         def one(image: Image.Image, record: Mapping[str, Any]) -> RewardValue:
             reply = self.judge.ask(QUESTION.format(prompt=record["instruction"]), [prepared(image, self.jpeg_quality)])
+            lost = unusable(reply) if isinstance(reply, Reply) else None
+            if lost is not None:
+                return RewardValue(value=None, outcome="failed", reason=lost[1])
             scores = read_reply(reply if isinstance(reply, str) else reply.text)
             missing = [name for name, score in scores.items() if not score > 0]
             # A refusal is no verdict: without a single score there is nothing to weigh.
@@ -208,7 +214,7 @@ class UnifiedReward:
                 return RewardValue(value=None, outcome="failed", reason=f"the reply has no {', '.join(missing)}")
             return RewardValue(value=unified_reward(scores), outcome="ok")
 
-        return _each(images, records, one)
+        return _each(images, records, one, at_once=int(getattr(self.judge, "concurrency", 1)))
 
 
 def unified(*, judge: str, policy: str = "official", jpeg_quality: int | None = None, **settings: Any) -> UnifiedReward:
@@ -242,20 +248,26 @@ def _each(
     one: Callable[[Image.Image, Mapping[str, Any]], RewardValue],
     *,
     task: str | None = None,
+    at_once: int = 1,
 ) -> list[RewardValue]:
-    # One bad image or record costs its own value, not its neighbours'.
-    out = []
-    for image, record in zip(images, records, strict=True):
+    def value(image: Image.Image | None, record: Mapping[str, Any]) -> RewardValue:
         if task is not None and record["task"] != task:
-            out.append(RewardValue(value=None, outcome="not_applicable", reason=f"the task is {record['task']}"))
-        elif image is None:
-            out.append(RewardValue(value=None, outcome="failed", reason="there is no image"))
-        else:
-            try:
-                out.append(one(image, record))
-            except Exception as error:
-                out.append(RewardValue(value=None, outcome="failed", reason=sentence(error)))
-    return out
+            return RewardValue(value=None, outcome="not_applicable", reason=f"the task is {record['task']}")
+        if image is None:
+            return RewardValue(value=None, outcome="failed", reason="there is no image")
+        # One bad image or record costs its own value, not its neighbours'.
+        try:
+            return one(image, record)
+        except Exception as error:
+            return RewardValue(value=None, outcome="failed", reason=sentence(error))
+
+    if len(images) != len(records):
+        raise ValueError(f"got {len(images)} images and {len(records)} records")
+    if at_once <= 1:
+        return list(map(value, images, records))
+    # A judge behind a server answers many questions at a time; the values keep the images' order.
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(value, images, records))
 
 
 def _policy(name: str, policy: str) -> str:

@@ -98,5 +98,5 @@ def test_broken_files_are_one_sentence_and_exit_2(tmp_path: Path) -> None:
         assert result.stderr.startswith(f"Error: {path}: ") and result.stderr.count("\n") == 1
     result = CliRunner().invoke(parity, [str(tmp_path / "absent.json")])
     assert result.exit_code == 2 and "No such file" in result.stderr
-    with pytest.raises(DataError, match="expected one of geneval_prompts"):
+    with pytest.raises(DataError, match=r"expected one of the \d+ that can be replayed"):
         read_golden(iou_file(path, name="geneval_nothing"))

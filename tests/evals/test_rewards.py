@@ -280,7 +280,7 @@ def declared() -> dict[str, str]:
 
 
 def test_the_declared_entry_points_are_there() -> None:
-    assert sorted(declared()) == ["geneval", "ocr", "unified"]
+    assert sorted(declared()) == ["geneval", "hpsv2", "ocr", "unified"]
     for target in declared().values():
         module, _, name = target.partition(":")
         assert callable(getattr(importlib.import_module(module), name))
@@ -303,3 +303,31 @@ def test_training_finds_the_rewards_by_name(world: Any, tmp_path: Path, monkeypa
         load_reward("geneval", {"detector": "shape"})
     with pytest.raises(ConfigError, match=r'got "genevall".*Did you mean "geneval"?'):
         load_reward("genevall", {})
+
+
+def test_a_judge_is_asked_many_things_at_once_and_a_lost_reply_has_no_value() -> None:
+    import threading
+
+    from evals.protocols import Reply
+    from evals.rewards import UnifiedReward
+    from evals.types import Outcome
+
+    class Judge:
+        name, concurrency = "toy", 3
+
+        def __init__(self) -> None:
+            # Nobody is answered before three are asked: one at a time would never end.
+            self.barrier = threading.Barrier(3, timeout=20)
+
+        def ask(self, question: str, images: Any) -> Reply:
+            self.barrier.wait()
+            if "lost" in question:
+                return Reply(outcome=Outcome.JUDGE_ERROR, error="judge toy: got no reply; expected one.")
+            score = images[0].getpixel((0, 0))[0]
+            return Reply(text=f"Alignment Score: {score}\nCoherence Score: {score}\nStyle Score: {score}")
+
+    images = [Image.new("RGB", (2, 2), (i + 1,) * 3) for i in range(6)]
+    records = [{"task": "any", "instruction": "lost" if i == 4 else "a cat"} for i in range(6)]
+    found = UnifiedReward(Judge()).rewards(images, records)
+    assert [value.value for value in found] == pytest.approx([0.2, 0.4, 0.6, 0.8, None, 1.0])
+    assert found[4].outcome == "failed" and "got no reply" in found[4].reason

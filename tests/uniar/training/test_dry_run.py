@@ -148,9 +148,9 @@ def test_the_rewards_of_the_recipes_are_offered():
     known = {point.name for point in entry_points(group="uniar.rewards")}
     for name in ("uniar-8b-grpo", "uniar-8b-grpo-960"):
         assert {reward.name: reward.weight for reward in read(OURS / f"{name}.yaml").grpo.rewards} == dict.fromkeys(
-            ("unified", "geneval", "ocr"), 1.0
+            ("unified", "geneval", "ocr", "hpsv2"), 1.0
         )
-    assert {"unified", "geneval", "ocr"} <= known
+    assert {"unified", "geneval", "ocr", "hpsv2"} <= known
 
 
 # -- memory --------------------------------------------------------------------------------------------------------------
