@@ -44,6 +44,8 @@ BUILTIN: dict[str, dict[str, str]] = {
         "uniar": "evals.models.uniar:UniARModel",
     },
     "dataset": {
+        "dpg": "evals.datasets.dpg:DpgDataset",
+        "shapes-dpg": "evals.datasets.shapes_dpg:ShapesDpgDataset",
         "gedit": "evals.datasets.gedit:GEditDataset",
         "imgedit": "evals.datasets.imgedit:ImgEditDataset",
         "imgedit-multiturn": "evals.datasets.imgedit:ImgEditMultiTurnDataset",
@@ -81,6 +83,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vlm": "evals.perception.ocr_vlm:VlmOcr",
     },
     "scorer": {
+        "dpg": "evals.scorers.dpg:DpgScorer",
         "gedit": "evals.scorers.gedit:GEditScorer",
         "imgedit": "evals.scorers.imgedit:ImgEditScorer",
         "imgedit-uge": "evals.scorers.imgedit:ImgEditUgeScorer",
@@ -108,6 +111,8 @@ BUILTIN: dict[str, dict[str, str]] = {
         "clamped_mean": "evals.metrics.preference:clamped_mean",
         "hpsv2_overall": "evals.metrics.preference:hpsv2_overall",
         "hpsv2_styles": "evals.metrics.preference:hpsv2_styles",
+        "dpg_categories": "evals.metrics.dpg:dpg_categories",
+        "dpg_overall": "evals.metrics.dpg:dpg_overall",
         "gedit_average": "evals.metrics.editing:gedit_average",
         "gedit_intersection": "evals.metrics.editing:gedit_intersection",
         "imgedit_item_mean": "evals.metrics.editing:imgedit_item_mean",
