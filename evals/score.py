@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _T = TypeVar("_T")
-_CACHED = frozenset({Outcome.OK, Outcome.OFF_SCALE, Outcome.NOT_APPLICABLE, Outcome.REFUSED})
+_CACHED = frozenset({Outcome.OK, Outcome.UNDECIDED, Outcome.OFF_SCALE, Outcome.NOT_APPLICABLE, Outcome.REFUSED})
 
 
 def build_roles(suite: Suite, registry: Registry) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Outcome(str, Enum):
     MISSING = "missing"
     JUDGE_ERROR = "judge_error"
     JUDGE_UNPARSED = "judge_unparsed"
+    UNDECIDED = "undecided"
     OFF_SCALE = "off_scale"
     REFUSED = "refused"
     SCORER_ERROR = "scorer_error"
