@@ -8,15 +8,12 @@ answering to `evals.judges.shapes_yes_no`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evals.datasets.geneval import NUMBER_WORDS, plural, with_article
 from evals.errors import DataError
 from evals.scorers import dpg_rules as rules
 from evals.types import Sample
-
-if TYPE_CHECKING:
-    from uniar.data.shapes import Scene
 
 TASKS: tuple[str, ...] = ("long", "color_attr", "position", "counting")
 """Forms of captions; a long one tells colour, size and place of every object, and the background."""
@@ -54,7 +51,7 @@ class ShapesDpgDataset:
             metadata = {"item_id": item, "questions": [question.to_json() for question in questions]}
             yield Sample(sample_id=item, task=task, prompt=caption, metadata=metadata)
 
-    def _drawn(self) -> Iterator[tuple[str, str, Scene]]:
+    def _drawn(self) -> Iterator[tuple[str, str, Any]]:
         import numpy as np
 
         from uniar.data.shapes import sample_captioned
@@ -71,11 +68,11 @@ class ShapesDpgDataset:
                     yield task, made.caption, made.scene
 
 
-def questions_of(scene: Scene, task: str, caption: str) -> list[Row]:
+def questions_of(scene: Any, task: str, caption: str) -> list[Row]:
     """Take a caption apart into rows of DPG-Bench's table, without the item's id.
 
     Args:
-        scene: what the caption tells of.
+        scene: what the caption tells of, a `uniar.data.shapes.Scene`.
         task: one of `TASKS`.
         caption: the caption.
 
