@@ -56,6 +56,7 @@ GOLDEN: dict[str, Golden] = {
     "uniar_unified_reward": Golden(f"{_REWARDS}:unified_reward"),
     "uniar_safe_extract_score": Golden(f"{_REWARDS}:extract_score"),
     "longtext_score": Golden(f"{_TEXT}:longtext_score"),
+    "oneig_alignment": Golden("evals.replay_oneig:alignment"),
     "oneig_text": Golden(f"{_TEXT}:oneig_text"),
     "oneig_text_units": Golden(f"{_TEXT}:oneig_text_units"),
     "dpg_bench": Golden("evals.replay_dpg:dpg_bench"),
