@@ -45,8 +45,8 @@ class OneIGTextDataset:
         name, column = PROMPTS[self.language]
         prompts = data_file("oneig", name, folder=self.folder)
         contents = data_file("oneig", CONTENTS[self.language], folder=self.folder)
-        cells = {row["id"].zfill(3): row["text_content"] for row in _table(contents, ("id", "text_content"))}
-        rows = [row for row in _table(prompts, ("category", "id", column)) if row["category"] == CATEGORY]
+        cells = {row["id"].zfill(3): row["text_content"] for row in read_table(contents, ("id", "text_content"))}
+        rows = [row for row in read_table(prompts, ("category", "id", column)) if row["category"] == CATEGORY]
         if not rows:
             raise DataError(f"{prompts}: category: got no {CATEGORY}; expected the rows of the text dimension. Fetch it again.")
         expect_language([(f"{prompts}: id {row['id']}", row[column]) for row in rows], self.language)
@@ -61,7 +61,12 @@ class OneIGTextDataset:
             yield Sample(sample_id=number, task="text", prompt=row[column], metadata=metadata, tags=(length,) if length else ())
 
 
-def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of one of the benchmark's CSV files.
+
+    Raises:
+        DataError: unreadable, a column that is absent, or a row cut short, with its number.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
