@@ -50,6 +50,18 @@ def infer_lmms(answer: str, options: Mapping[str, str]) -> str | None:
     return choice.infer_text(answer, options, limit=None)
 
 
+def infer_lmms_static(answer: str, options: Mapping[str, str]) -> str | None:
+    """lmms-eval's static mode for one answer: `infer_lmms`, then `choice.extract_letter`, both over the options A to D.
+
+    Decides more wrong answers than right ones can lose: see `choice.extract_letter`.
+
+    >>> infer_lmms_static("A dog is in the picture", {"A": "cat", "B": "dog"}), infer_lmms_static("**B**", {"A": "cat", "B": "dog"})
+    ('B', 'B')
+    """
+    known = {letter: text for letter, text in options.items() if letter in string.ascii_uppercase[:4]}
+    return infer_lmms(answer, known) or choice.extract_letter(answer, sorted(known))
+
+
 def base_of(row: Row) -> int:
     """Index of the question a row is a rotation of: `g_index`, or the index modulo a million."""
     given = row.get("g_index")
@@ -79,13 +91,13 @@ def group_verdict(rotations: Sequence[Row], *, infer: Infer = choice.infer, sett
     if any(letter is not None and letter != row["answer"] for row, letter in zip(rotations, read, strict=True)):
         return Verdict.WRONG
     open_rows = [row for row, letter in zip(rotations, read, strict=True) if letter is None]
+    undecided = False
     for row in open_rows:
         letter = settle(row) if settle else None
-        if letter is None:
-            return Verdict.UNDECIDED
-        if letter != row["answer"]:
+        if letter is not None and letter != row["answer"]:
             return Verdict.WRONG
-    return Verdict.RIGHT
+        undecided = undecided or letter is None
+    return Verdict.UNDECIDED if undecided else Verdict.RIGHT
 
 
 def circular(rows: Sequence[Row], *, settle: Callable[[Row], str | None] | None = None) -> dict[int, Verdict]:
@@ -94,19 +106,9 @@ def circular(rows: Sequence[Row], *, settle: Callable[[Row], str | None] | None 
 
 
 def circular_lmms_static(rows: Sequence[Row]) -> dict[int, Verdict]:
-    """Verdict of each question by lmms-eval without a judge: `infer_lmms`, then `choice.extract_letter` over the options A to D.
-
-    Decides more wrong answers than right ones can lose: see `choice.extract_letter`.
-    """
-
-    def settle(row: Row) -> str | None:
-        return choice.extract_letter(str(row["prediction"]), sorted(set(choice.options_of(row)) & set("ABCD")))
-
-    def infer(answer: str, options: Mapping[str, str]) -> str | None:
-        return infer_lmms(answer, {letter: text for letter, text in options.items() if letter in string.ascii_uppercase[:4]})
-
+    """Verdict of each question by lmms-eval without a judge: `infer_lmms_static` on every rotation."""
     ordered = [{key: value for key, value in row.items() if key != "g_index"} for row in sorted(rows, key=lambda row: row["index"])]
-    return {base: group_verdict(group, infer=infer, settle=settle) for base, group in groups(ordered).items()}
+    return {base: group_verdict(group, infer=infer_lmms_static) for base, group in groups(ordered).items()}
 
 
 def accuracy(rows: Sequence[Row], credits: Mapping[int, float | None]) -> choice.Table:

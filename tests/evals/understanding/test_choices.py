@@ -185,6 +185,14 @@ def test_circular_is_right_only_if_every_rotation_is() -> None:
     assert mmbench.circular(rotations(COLOURS, 2, ["C", "?", "A"]), settle=judge) == {1: Verdict.RIGHT}
 
 
+def test_a_judge_without_an_answer_does_not_hide_a_later_wrong_rotation() -> None:
+    # Key: green, which is C, B and A in turn; the judge reads nothing in the second rotation and B in the third.
+    said = {1_000_001: None, 2_000_001: "B"}
+    assert mmbench.circular(rotations(COLOURS, 2, ["C", "?", "?"]), settle=lambda row: said[row["index"]]) == {1: Verdict.WRONG}
+    said[2_000_001] = "A"
+    assert mmbench.circular(rotations(COLOURS, 2, ["C", "?", "?"]), settle=lambda row: said[row["index"]]) == {1: Verdict.UNDECIDED}
+
+
 def test_an_undecided_question_is_never_drawn_at_random() -> None:
     rows = rotations(COLOURS, 2, ["?", "?", "?"])
     assert {mmbench.circular(rows)[1] for _ in range(20)} == {Verdict.UNDECIDED}
@@ -241,6 +249,25 @@ def test_mmbench_lmms_bug_an_article_is_taken_for_option_a() -> None:
 def test_lmms_static_mode_asks_the_extractor_and_stays_open_without_a_letter() -> None:
     assert mmbench.circular_lmms_static(rotations(COLOURS, 2, ["**C**", "**B**", "**A**"])) == {1: Verdict.RIGHT}
     assert mmbench.circular_lmms_static(rotations(COLOURS, 2, ["C", "B", "?"])) == {1: Verdict.UNDECIDED}
+    assert mmbench.circular_lmms_static(rotations(COLOURS, 2, ["C", "?", "**B**"])) == {1: Verdict.WRONG}
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter", "extractor"),
+    [
+        ("A dog is in the picture", "D", "A"),
+        ("**C**", "C", "C"),
+        ("A or B it may be", "A", "A"),
+        ("nothing of it", None, None),
+        ("E", "E", None),
+    ],
+)
+def test_lmms_static_mode_tries_its_own_inference_before_the_extractor(answer: str, letter: str | None, extractor: str | None) -> None:
+    assert (mmbench.infer_lmms_static(answer, PETS), choice.extract_letter(answer, "ABCD")) == (letter, extractor)
+
+
+def test_lmms_static_mode_knows_no_fifth_option() -> None:
+    assert mmbench.infer_lmms_static("the fish", {**PETS, "E": "fish"}) is None
 
 
 def test_verdicts_are_told_apart() -> None:
