@@ -38,6 +38,22 @@ class Sums:
     """Totals of each stratum, float64 (draws, K) -> values, float64 (draws,)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a headline follows from sums over prompts."""
+
+    columns: Callable[[aggregate.Row], Sequence[float]]
+    """What of a scored output is summed up."""
+    strata: bool
+    """Whether the tasks are summed apart."""
+    statistic: Callable[[Sequence[np.ndarray]], np.ndarray]
+    """As in `Sums`; totals may also be float64 (K,), the value then is one number."""
+    values: tuple[str, ...] = ()
+    """Named values that the columns need beside the averaged one."""
+    weights: bool = False
+    """Whether it needs the tasks' weights, `category_weight` of the samples."""
+
+
 def sums_of(run: RunReader) -> Sums | str:
     """Return a run's sums, or one sentence that says why its headline cannot be drawn again."""
     import numpy as np
@@ -50,14 +66,31 @@ def sums_of(run: RunReader) -> Sums | str:
     if known is None or not any(value in score.values for score in scores):
         return "the headline is no mean of scores of single samples"
     table = aggregate.rows(run.samples(), repeats, scores, value)
-    for columns, strata, statistic in _recipes(str(headline), value, table):
-        prompts, sums = _add_up(table, columns, strata)
-        totals = [part.sum(axis=0, keepdims=True) for part in sums]
+    recipe = recipe_of(table, headline=str(headline), value=str(value), known=known)
+    if recipe is None:
+        return f'the headline "{headline}" cannot be computed again from sums over prompts'
+    prompts, sums = add_up(table, recipe)
+    return Sums(prompts, sums, recipe.statistic)
+
+
+def recipe_of(table: Sequence[aggregate.Row], *, headline: str, value: str, known: float) -> Recipe | None:
+    """Return how a run's headline follows from sums over its prompts, None when no known way gives it back.
+
+    Args:
+        table: one row a planned output.
+        headline: name of the metric plugin.
+        value: name of the averaged value.
+        known: the run's headline.
+    """
+    import numpy as np
+
+    for recipe in _recipes(headline, value, table):
+        _, sums = add_up(table, recipe)
         with np.errstate(divide="ignore", invalid="ignore"):
-            again = float(statistic(totals)[0])
+            again = float(recipe.statistic([part.sum(axis=0, keepdims=True) for part in sums])[0])
         if math.isclose(again, known, rel_tol=1e-9, abs_tol=1e-9):
-            return Sums(prompts, sums, statistic)
-    return f'the headline "{headline}" cannot be computed again from sums over prompts'
+            return recipe
+    return None
 
 
 def rank_intervals(
@@ -120,36 +153,36 @@ def _draw(runs: Sequence[Sums], *, seed: int, name: str) -> list[np.ndarray]:
         return [run.statistic([np.concatenate(part) for part in totals[at]]) for at, run in enumerate(runs)]
 
 
-_Columns = Callable[[aggregate.Row], Sequence[float]]
+_ONEIG = ("distance", "exact", "matched", "total", "limit")
 
 
-def _recipes(
-    headline: str, value: str, table: Sequence[aggregate.Row]
-) -> list[tuple[_Columns, bool, Callable[[Sequence[np.ndarray]], np.ndarray]]]:
-    """What may give the headline back: columns of a row, whether tasks are strata, and the statistic. The first that does counts."""
-    plain: _Columns = lambda row: (row.value or 0.0, 1.0)  # noqa: E731
+def _recipes(headline: str, value: str, table: Sequence[aggregate.Row]) -> list[Recipe]:
+    """What may give the headline back; the first that does counts."""
     weights: dict[str, Any] = {row.task: row.metadata.get("category_weight") for row in table}
     if headline == "longtext_score":
-        numerator = "matched_strict" if value == "strict" else "matched"
-        return [(lambda row: (row.values.get(numerator, math.nan), row.values.get("total", math.nan)), False, _ratio)]
+        names = ("matched_strict" if value == "strict" else "matched", "total")
+        return [Recipe(lambda row: [row.values.get(name, math.nan) for name in names], False, _ratio, names)]
     if headline == "oneig_text_score":
-        names = ("distance", "exact", "matched", "total", "limit")
-        return [(lambda row: (*(row.values.get(name, math.nan) for name in names), 1.0), False, _oneig)]
+        return [Recipe(lambda row: (*(row.values.get(name, math.nan) for name in _ONEIG), 1.0), False, _oneig, _ONEIG)]
     if headline == "wise_overall" and all(isinstance(weight, int | float) for weight in weights.values()):
-        return [(plain, True, _weighted(list(weights.values())))]
-    macro = (plain, True, _weighted([1 / max(1, len(weights))] * len(weights)))
-    pooled = (plain, False, _ratio)
+        return [Recipe(_plain, True, _weighted(list(weights.values())), weights=True)]
+    macro = Recipe(_plain, True, _weighted([1 / max(1, len(weights))] * len(weights)))
+    pooled = Recipe(_plain, False, _ratio)
     # Tasks of equal size have both means equal: the name then says which was meant, so that all runs of a suite agree.
     return [pooled, macro] if "mean" in headline and "type" not in headline else [macro, pooled]
 
 
+def _plain(row: aggregate.Row) -> Sequence[float]:
+    return (row.value or 0.0, 1.0)
+
+
 def _ratio(totals: Sequence[np.ndarray]) -> np.ndarray:
-    return totals[0][:, 0] / totals[0][:, 1]
+    return totals[0][..., 0] / totals[0][..., 1]
 
 
 def _weighted(weights: Sequence[float]) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
     def value(totals: Sequence[np.ndarray]) -> np.ndarray:
-        return sum(weight * part[:, 0] / part[:, 1] for weight, part in zip(weights, totals, strict=True))
+        return sum(weight * part[..., 0] / part[..., 1] for weight, part in zip(weights, totals, strict=True))
 
     return value
 
@@ -162,14 +195,15 @@ def _oneig(totals: Sequence[np.ndarray]) -> np.ndarray:
     return 1 - np.minimum(limit, distance / images) * (1 - exact / images) * (1 - matched / wanted) / limit
 
 
-def _add_up(table: Sequence[aggregate.Row], columns: _Columns, strata: bool) -> tuple[tuple[tuple[str, ...], ...], tuple[np.ndarray, ...]]:
+def add_up(table: Sequence[aggregate.Row], recipe: Recipe) -> tuple[tuple[tuple[str, ...], ...], tuple[np.ndarray, ...]]:
+    """Return for each stratum the keys of its prompts and what each prompt's scored outputs sum up to."""
     import numpy as np
 
     found: dict[str, dict[str, list[float]]] = {}
-    width = len(columns(table[0]))
+    width = len(recipe.columns(table[0]))
     for row in table:
-        mine = found.setdefault(row.task if strata else "*", {}).setdefault(row.prompt, [0.0] * width)
+        mine = found.setdefault(row.task if recipe.strata else "*", {}).setdefault(row.prompt, [0.0] * width)
         if row.value is not None:
-            for at, number in enumerate(columns(row)):
+            for at, number in enumerate(recipe.columns(row)):
                 mine[at] += number
     return tuple(tuple(part) for part in found.values()), tuple(np.array(list(part.values())) for part in found.values())
