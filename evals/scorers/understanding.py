@@ -21,7 +21,7 @@ class UnderstandingScorer:
     """`correct`: what an answer is worth, 0 to 1; an answer that the rule cannot read is `undecided`."""
 
     name = "understanding"
-    version = "1"
+    version = "2"
     source = "evals/understanding: the official rules of each benchmark"
 
     def __init__(self, *, roles: Roles, benchmark: str, rule: str | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from evals.understanding import anls, chartqa, choice, hallusion, mathvista, mmmu, mmstar, ocrbench, textvqa, yes_no
+from evals.understanding import anls, chartqa, choice, hallusion, mathvista, mmbench, mmmu, mmstar, ocrbench, textvqa, yes_no
 
 Row = Mapping[str, Any]
 
@@ -38,9 +38,8 @@ def _inferred(row: Row, text: str) -> Reading:
     return _compared(letter, row, f"VLMEvalKit inference by {by}")
 
 
-def _extracted(row: Row, text: str) -> Reading:
-    letter = choice.extract_letter(text, sorted(_options(row)) or "ABCD")
-    return _compared(letter, row, "lmms-eval extraction by priority")
+def _lmms_static(row: Row, text: str) -> Reading:
+    return _compared(mmbench.infer_lmms_static(text, _options(row)), row, "lmms-eval static mode")
 
 
 def _compared(letter: str | None, row: Row, step: str) -> Reading:
@@ -122,7 +121,7 @@ def _mathvista(row: Row, text: str) -> Reading:
 
 RULES: dict[str, dict[str, Rule]] = {
     "mmmu": {"current": _mmmu("current"), "2023": _mmmu("2023")},
-    "mmbench": {"vlmevalkit": _inferred, "lmms": _extracted},
+    "mmbench": {"vlmevalkit": _inferred, "lmms": _lmms_static},
     "mmstar": {"official": _right(mmstar.right, "extraction by priority, A to D"), "vlmevalkit": _inferred},
     "seedbench": {"official": _right(choice.seed_right, "first character"), "vlmevalkit": _inferred},
     "ai2d": {"official": _right(choice.ai2d_right, "leading letter, else the whole answer"), "vlmevalkit": _inferred},
