@@ -23,7 +23,7 @@ from uniar.checkpoint.weights import fingerprint
 from uniar.errors import CheckpointError, InputError
 from uniar.generation.codes import Prefix, generate_codes
 from uniar.generation.conversation import Conversation
-from uniar.generation.prompt import defused, generation_text
+from uniar.generation.prompt import defused, generation_text, interleaved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ class UniAR:
     def understand(
         self,
         prompts: Sequence[str],
-        images: Sequence[Image.Image | None],
+        images: Sequence[Image.Image | Sequence[Image.Image] | None],
         *,
         max_new_tokens: int = 64,
         temperature: float = 0.0,
@@ -194,23 +194,34 @@ class UniAR:
 
         Args:
             prompts: B questions.
-            images: B images (None asks without one).
+            images: B times an image, which is shown before the words; several, which are shown where the words say `<image 1>`,
+                `<image 2>`, ... and else before them (see `interleaved`); or None, which asks without one.
             max_new_tokens: longest answer, in tokens.
             temperature: 0 is greedy.
             seeds: B seeds, needed when sampling.
 
         Returns:
             B answers without special tokens.
+
+        Raises:
+            InputError: no seeds when sampling, or words that name an image that is not given.
         """
         if temperature > 0 and seeds is None:
             raise InputError(f"seeds: got none; temperature {temperature} samples, so every prompt needs a seed.")
         answers = []
-        for i, (prompt, image) in enumerate(zip(prompts, images, strict=True)):
-            content: list[dict[str, Any]] = [{"type": "image", "image": image}] if image is not None else []
-            content.append({"type": "text", "text": defused(prompt)})
+        for i, (prompt, given) in enumerate(zip(prompts, images, strict=True)):
+            told: list[str | Image.Image]
+            if given is None or isinstance(given, Image.Image):
+                told = [prompt] if given is None else [given, prompt]
+            else:
+                told = [piece if isinstance(piece, str) else given[piece] for piece in interleaved(prompt, len(given))]
+            content = [{"type": "text", "text": defused(p)} if isinstance(p, str) else {"type": "image", "image": p} for p in told]
+            shown = [piece.convert("RGB") for piece in told if isinstance(piece, Image.Image)]
             text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
-            inputs = self.processor(text=[text], images=[image.convert("RGB")] if image is not None else None, return_tensors="pt")
-            inputs = {k: inputs[k].to(self.device) for k in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if k in inputs}
+            inputs = self.processor(text=[text], images=shown or None, return_tensors="pt")
+            inputs = {
+                k: inputs[k].to(self.device) for k in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if k in inputs
+            }
             options: dict[str, Any] = {"do_sample": False}
             if temperature > 0:
                 options = {"do_sample": True, "temperature": temperature, "top_k": 0}
@@ -353,9 +364,7 @@ class UniAR:
             text = generation_text(words, rows=rows, columns=columns, image_tokens=tokens)
             return torch.tensor(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.int64)
 
-        return Prefix(
-            input_ids=ids(defused(prompt)), unconditional_ids=ids("") if guided else None, codes=codes, grid_thw=grids
-        )
+        return Prefix(input_ids=ids(defused(prompt)), unconditional_ids=ids("") if guided else None, codes=codes, grid_thw=grids)
 
 
 def load(checkpoint: str | Path = "uniar-mini", *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> UniAR:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 
+from uniar.errors import InputError
+
 IMAGE_PAD = "<|image_pad|>"
 VISION_START = "<|vision_start|>"
 VISION_END = "<|vision_end|>"
 
 _CONTROL = re.compile(r"<\|[a-z_]+\|>|<image_gen>")
+_PLACE = re.compile(r"<image (\d+)>")
 
 
 def defused(words: str) -> str:
@@ -39,7 +42,31 @@ def generation_text(prompt: str, *, rows: int, columns: int, image_tokens: int =
     '<|im_start|>user\\na cat<image_gen> generate image 2 3<|im_end|>\\n<|im_start|>assistant\\n<|vision_start|>'
     """
     image = f"{VISION_START}{IMAGE_PAD * image_tokens}{VISION_END}" if image_tokens else ""
-    return (
-        f"<|im_start|>user\n{prompt}{image}<image_gen> generate image {rows} {columns}<|im_end|>\n"
-        f"<|im_start|>assistant\n{VISION_START}"
-    )
+    return f"<|im_start|>user\n{prompt}{image}<image_gen> generate image {rows} {columns}<|im_end|>\n<|im_start|>assistant\n{VISION_START}"
+
+
+def interleaved(words: str, images: int) -> list[str | int]:
+    """A user's words and images in the order in which they are told.
+
+    Args:
+        words: `<image 1>`, `<image 2>`, ... are the places of images (as MMMU writes them); one may be named several times.
+        images: how many there are.
+
+    Returns:
+        Texts (none empty) and numbers of images, from 0. Images that the words do not name come first.
+
+    Raises:
+        InputError: the words name an image that there is not.
+
+    >>> interleaved("how many stars?", 2), interleaved("in <image 2> or <image 1>?", 3)
+    ([0, 1, 'how many stars?'], [2, 'in ', 1, ' or ', 0, '?'])
+    """
+    texts, named = _PLACE.split(words)[::2], [int(number) - 1 for number in _PLACE.findall(words)]
+    absent = next((number for number in named if not 0 <= number < images), None)
+    if absent is not None:
+        raise InputError(f"prompt: got <image {absent + 1}>; expected 1 to {images}, the images given. Give the image, or mend the prompt.")
+    told: list[str | int] = [number for number in range(images) if number not in named]
+    for text, number in zip(texts, [*named, None], strict=True):
+        told += [text] if text else []
+        told += [] if number is None else [number]
+    return told
