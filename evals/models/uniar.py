@@ -14,6 +14,7 @@ from evals.errors import DataError, ModelError
 from evals.framing import fitted
 from evals.models.conversing import converse
 from evals.protocols import Generation
+from evals.store.pictures import open_image
 from evals.types import WorkItem
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class UniARModel:
             if verb == "understand":
                 texts = self._model.understand(
                     prompts,
-                    [_image(item) for item in items],
+                    [_images(item) for item in items],
                     max_new_tokens=settings["max_new_tokens"],
                     temperature=settings["temperature"],
                     seeds=seeds,
@@ -109,14 +110,18 @@ def _device(name: str) -> str:
     return "cpu"
 
 
-def _image(item: WorkItem) -> Image.Image:
-    from PIL import Image
+def _images(item: WorkItem) -> list[Image.Image]:
+    """All images of a question in order; a dataset that lists none asks without one, and one that has no list shows its image."""
+    names = item.sample.metadata.get("images")
+    return [_image(item)] if names is None else [_opened(item, name) for name in names]
 
+
+def _image(item: WorkItem) -> Image.Image:
     if item.sample.image is None:
         raise DataError(f"{item.sample.sample_id}: got a sample without an image; this verb needs one.")
-    path = Path(item.settings.get("data_root", ".")) / item.sample.image
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise DataError(f"{path}: got an unreadable image ({error}); {item.sample.sample_id} needs it.") from error
+    return _opened(item, item.sample.image)
+
+
+def _opened(item: WorkItem, name: str) -> Image.Image:
+    path = Path(item.settings.get("data_root", ".")) / name
+    return open_image(path, shown=f"{path} of {item.sample.sample_id}")
