@@ -27,7 +27,7 @@ class _Seen:
     name = "recorded"
 
     def __init__(self, inputs: Case) -> None:
-        wanted = [clause["class"] for key in ("include", "exclude") for clause in inputs["metadata"].get(key, [])]
+        wanted = [clause["class"] for key in ("include", "exclude") for clause in inputs["metadata"].get(key) or []]
         self.classes = sorted({*inputs["detections"], *wanted})
         self._found = [
             Detection(label=self.classes.index(name), score=d["score"], box=tuple(d["box"]), color=d["color"])
@@ -64,16 +64,16 @@ def ocr_reward(inputs: Case) -> float:
 
 
 def ocr_join(inputs: Case) -> Case:
-    """One text of an engine's lines; both versions of the engine's output give the same."""
-    text = rules.join_lines(inputs["lines"])
+    """One text of an engine's lines (null is none); both versions of the engine's output give the same."""
+    text = rules.join_lines(inputs["lines"] or [])
     return {"v3": text, "v2": text}
 
 
 def unified_reward(inputs: Case) -> float:
-    """Reward of a judge's reply."""
-    return rules.unified_reward(rules.read_reply(inputs["model_output"]))
+    """Reward of a judge's reply; null is a lost one, which is 0 there and has no value with us."""
+    return rules.unified_reward(rules.read_reply(inputs["model_output"] or ""))
 
 
 def extract_score(inputs: Case) -> float:
-    """Score of a piece of a reply."""
-    return rules.extract_score(inputs["text"])
+    """Score of a piece of a reply; null has no number."""
+    return rules.extract_score(inputs["text"] or "")

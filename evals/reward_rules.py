@@ -85,12 +85,12 @@ def partial_credit(
 
 
 def wanted_text(prompt: str) -> str:
-    """What stands in double quotes, joined by spaces; empty when nothing does.
+    """What stands in double quotes, over lines too, joined by spaces; empty when nothing does.
 
     >>> wanted_text('a sign "Open" over "24 h"')
     'Open 24 h'
     """
-    return " ".join(re.findall(r'"(.*?)"', prompt))
+    return " ".join(re.findall(r'"([^"]*)"', prompt))
 
 
 def join_lines(lines: Iterable[str | Sequence[Any]]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evals import replay_rewards
 from evals.errors import PluginError
 from evals.parity import replay
 from evals.protocols import Detection
@@ -189,6 +190,15 @@ def test_ocr_by_hand(wanted: str, read: str, value: float) -> None:
 def test_text_in_double_quotes() -> None:
     assert wanted_text('a "b c" and "d"') == "b c d"
     assert wanted_text("a 'b' “c”") == ""
+    # A text may go over lines; an empty one counts as a text.
+    assert wanted_text('a "b\nc" and "" and "d" left "open') == "b\nc  d"
+
+
+def test_replay_of_what_the_published_code_makes_a_zero_of() -> None:
+    assert replay_rewards.unified_reward({"model_output": None}) == 0.0
+    assert replay_rewards.extract_score({"text": None}) == 0.0
+    assert replay_rewards.ocr_join({"lines": None}) == {"v3": "", "v2": ""}
+    assert replay_rewards.ocr_reward({"prompt": 'a "b"', "recognized": None}) == 0.0
 
 
 class Reads:
