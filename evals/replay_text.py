@@ -78,27 +78,40 @@ def _longtext_row(score: Score) -> Case:
 
 
 def oneig_text(inputs: Case) -> Case:
-    """Edit distance, complete rate, word accuracy and text score of a model; means a prompt; reply limits of the OCR model."""
-    language, prompts = inputs["mode"].lower(), inputs["prompts"]
-    repeats = max([len(prompt["ocr_outputs"]) for prompt in prompts] + [1])
-    samples, scores, limits = [], [], []
+    """Edit distance, complete rate, word accuracy and text score of a model; means a prompt; reply limits of the OCR model.
+
+    A prompt whose readings are an empty list has black tiles only, one whose readings are null has no image.
+    """
+    language, prompts = "en" if inputs["mode"].upper() == "EN" else "zh", inputs["prompts"]
+    repeats = max([len(prompt["ocr_outputs"] or []) for prompt in prompts] + [1])
+    samples, scores, limits, per_prompt = [], [], [], {}
+    last: list[str] = []
     for index, prompt in enumerate(prompts):
-        row = {"id": prompt["id"], "text_content": prompt["text_content"], "language": language}
-        sample = Sample(sample_id=str(index), task="text", prompt=str(index), metadata=row)
+        metadata = {"id": prompt["id"], "text_content": prompt["text_content"], "language": language}
+        sample = Sample(sample_id=str(index), task="text", prompt=str(index), metadata=metadata)
         samples.append(sample)
+        per_prompt[prompt["id"]] = None
+        if prompt["ocr_outputs"] is None:
+            continue
         read = _Read(prompt["ocr_outputs"])
         scorer = OneIGTextScorer(roles={"ocr": read})
-        # Without a reading all of a prompt's tiles are black.
         black = not prompt["ocr_outputs"]
-        scores += [scorer.score(sample, _output(sample, k), _picture(black)) for k in range(len(prompt["ocr_outputs"]) or repeats)]
+        own = [scorer.score(sample, _output(sample, k), _picture(black)) for k in range(len(prompt["ocr_outputs"]) or repeats)]
+        scores += own
         limits += read.limits[:1]
+        # The official script goes on with the readings of the prompt before.
+        if black:
+            wanted = oneig_text_rules.normalize(prompt["text_content"])
+            found = [oneig_text_rules.compare(before, wanted) for before in last]
+            rows = [(float(m.distance), float(m.exact), m.accuracy) for m in found]
+        else:
+            last = [score.evidence["compared"] for score in own]
+            rows = [tuple(score.values[name] for name in ("distance", "exact", "accuracy")) for score in own]
+        if rows:
+            per_prompt[prompt["id"]] = [sum(column) / len(column) for column in zip(*rows, strict=True)]
     table = aggregate.rows(samples, repeats, scores, "accuracy")
     settings: dict[str, Any] = {"value": "accuracy", "task": "*", "kind": "headline", "seed": 0}
     parts = {part.name: part.value for part in text.oneig_text_parts(table, **settings)}
-    per_prompt = {}
-    for index, prompt in enumerate(prompts):
-        own = [score.values for score in scores if score.sample_id == str(index) and score.values]
-        per_prompt[prompt["id"]] = [sum(v[name] for v in own) / len(own) for name in ("distance", "exact", "accuracy")] if own else None
     return {
         "ED": parts["edit_distance"],
         "CR": parts["complete_rate"],

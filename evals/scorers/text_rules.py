@@ -44,13 +44,15 @@ def has_chinese(text: str) -> bool:
 
 
 def without_all(text: str, phrases: Sequence[str] = HALLUCINATIONS) -> str:
-    """Delete every phrase, one after the other.
+    """Delete every phrase, one after the other; what a deletion brings together is deleted once more only next to a newline.
 
     >>> without_all("addCriterion\\nNo text recognized.")
     '\\n'
     """
     for phrase in phrases:
-        text = text.replace(phrase, "")
+        # The second and third form find only what the first has brought together.
+        for form in (phrase, f"\n{phrase}", f"{phrase}\n"):
+            text = text.replace(form, "")
     return text
 
 

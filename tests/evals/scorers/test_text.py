@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from evals import replay_text
 from evals.errors import CanaryError, DataError, PluginError, RoleError
 from evals.metrics import aggregate, text
 from evals.parity import replay
@@ -80,6 +81,10 @@ def test_the_official_cleaning_keeps_what_strict_cleaning_removes() -> None:
     assert score.values == {"accuracy": 0.5, "matched": 1, "total": 2, "strict": 0.0, "matched_strict": 0}
     assert score.evidence["cleaned"] == "addCriterion\n"
     assert longtext_rules.clean("No text recognized") == "No text recognized"
+    # What the deletion of the inner phrase brings together goes only with a newline beside it, there as here.
+    assert longtext_rules.clean("NoNo text recognized. text recognized.") == "No text recognized."
+    assert longtext_rules.clean("A\nNoNo text recognized. text recognized.") == "A"
+    assert oneig_text_rules.clean("A\naddaddCriterionCriterion\nB") == "A\nB"
 
 
 def test_longtext_score_is_a_ratio_of_sums_and_strict_has_its_own() -> None:
@@ -191,6 +196,21 @@ def test_an_all_black_prompt_repeats_the_reading_before_it_under_the_official_po
         score = text.oneig_text_score(table, value="accuracy", **SETTINGS)
         assert score.value == pytest.approx(oneig_text_rules.text_score(*expected[:3], limit=100))
         assert (score.n, score.n_expected) == (3, 6)
+
+
+def test_replay_of_prompts_in_chinese_all_black_and_without_an_image() -> None:
+    prompts = [
+        {"id": "000", "text_content": "['城市地区']", "ocr_outputs": ["城市区", "城市地区"]},
+        {"id": "001", "text_content": "['城市']", "ocr_outputs": []},
+        {"id": "002", "text_content": "['A']", "ocr_outputs": None},
+    ]
+    found = replay_text.oneig_text({"mode": "ZH", "prompts": prompts})
+    # The black prompt is compared with the readings before it: one and two characters too many.
+    assert found["per_prompt"] == {"000": [0.5, 0.5, 0.875], "001": [1.5, 0.0, 1.0], "002": None}
+    assert found["max_new_tokens"] == [128]
+    # Distances 1, 0, 1 and 2; one of four exact; 3 + 4 + 2 + 2 of 4 + 4 + 2 + 2 characters; M is 50.
+    assert (found["ED"], found["CR"], found["WAC"]) == (1.0, 0.25, pytest.approx(11 / 12))
+    assert found["text_score"] == pytest.approx(1 - 1.0 * 0.75 * (1 / 12) / 50)
 
 
 def test_canaries_find_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
