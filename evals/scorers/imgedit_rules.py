@@ -7,8 +7,10 @@ digits alone; the strict one takes the three scores that the rubric names and no
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 TYPES: tuple[str, ...] = ("add", "adjust", "extract", "replace", "remove", "background", "style", "action", "compose")
@@ -86,24 +88,33 @@ class Summary(NamedTuple):
     uge_final_average: float | None
 
 
-def official_summary(replies: Mapping[str, str], edit_types: Mapping[str, str]) -> Summary:
+def official_summary(replies: Mapping[str, str | Mapping[str, Any] | None], edit_types: Mapping[str, str | None]) -> Summary:
     """Sum up the replies of a whole set.
 
     Args:
-        replies: key -> reply.
+        replies: key -> reply; a failed call is stored as an object there and has no score.
         edit_types: key -> edit type; an item without one counts in the UGE average alone.
+
+    Raises:
+        ValueError: see `official_scores`.
     """
     items: dict[str, float] = {}
     for key, reply in replies.items():
-        scores = official_scores(reply)
+        scores = official_scores(reply) if isinstance(reply, str) else []
         if scores:
-            items[key] = round(sum(scores) / len(scores), 2)
+            items[key] = _rounded_mean(scores)
     groups: dict[str, list[float]] = {}
     for key, score in items.items():
-        if key in edit_types:
-            groups.setdefault(edit_types[key], []).append(score)
-    per_type = {name: round(sum(group) / len(group), 2) for name, group in groups.items()}
-    return Summary(items, per_type, round(sum(items.values()) / len(items), 2) if items else None)
+        name = edit_types.get(key)
+        if name is not None:
+            groups.setdefault(name, []).append(score)
+    per_type = {name: _rounded_mean(group) for name, group in groups.items()}
+    return Summary(items, per_type, _rounded_mean(list(items.values())) if items else None)
+
+
+def _rounded_mean(values: Sequence[float]) -> float:
+    # Added one by one: Python 3.12's sum() carries the lost digits, which can turn a half the other way.
+    return round(reduce(operator.add, values) / len(values), 2)
 
 
 # ---- the strict policy

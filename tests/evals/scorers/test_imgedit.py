@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from evals import replay_editing
 from evals.errors import DataError, PluginError
 from evals.protocols import Reply
 from evals.scorers import imgedit_rules as rules
@@ -78,6 +79,21 @@ def test_official_sums_round_at_every_step() -> None:
     found = rules.official_summary(replies, {"1": "add", "2": "add", "3": "add"})
     assert found.per_item == {"1": 2.67, "2": 4.67, "4": 2.0}
     assert found.per_type == {"add": 3.67} and found.uge_final_average == 3.11
+
+
+def test_a_failed_call_and_an_absent_type_are_passed_over() -> None:
+    replies = {"1": {"error": "timeout"}, "2": "A: 5\n**B**: ３\nC : 4\nD: 2.\nE:1", "3": None, "4": "A: 2"}
+    found = replay_editing.imgedit_scores({"responses": replies, "edit_types": {"1": "add", "2": "add", "4": None}})
+    assert found == {"per_item": {"2": 4.0, "4": 2.0}, "per_type": {"add": 4.0}, "uge_final_average": 3.0}
+    nothing = {"per_item": {}, "per_type": {}, "uge_final_average": None}
+    assert replay_editing.imgedit_scores({"responses": {"1": "A:1"}, "edit_types": None}) == nothing
+
+
+def test_means_are_added_one_by_one() -> None:
+    # The sum is 26.84 and the mean 3.355: added one by one it comes out a little more and rounds up, added exactly it rounds down.
+    scores = ("1", "4", "34", "34", "5", "45", "233", "233")
+    replies = {str(n): "\n".join(f"A: {score}" for score in item) for n, item in enumerate(scores)}
+    assert rules.official_summary(replies, {}).uge_final_average == 3.36
 
 
 class Said:
