@@ -5,6 +5,7 @@ Each function takes a case's `inputs` and returns what its `expected` holds; `ev
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from evals.scorers import wise_rules as rules
@@ -14,18 +15,22 @@ Case = dict[str, Any]
 
 def parse(inputs: Case) -> Case:
     """A judge's reply read by both versions, and the WiScore of the legacy marks (null unless all three are there)."""
-    marks = rules.parse_legacy(inputs["judge_text"])
-    return {"legacy": marks, "legacy_wiscore": rules.wiscore(marks), "verified": rules.parse_verified(inputs["judge_text"])}
+    text = inputs["judge_text"] or ""
+    marks = rules.parse_legacy(text)
+    return {"legacy": marks, "legacy_wiscore": rules.wiscore(marks), "verified": rules.parse_verified(text)}
 
 
 def aggregate(inputs: Case) -> Case:
     """Category means and the overall number, also as the official script prints them."""
-    version, digits = inputs["version"], [float(x) for x in inputs["scores_string"]]
+    version = inputs["version"]
+    # Whatever is no number is a prompt without a mark.
+    digits = [float(x) if x in "0123456789" else math.nan for x in inputs["scores_string"]]
     if version == "legacy":
         rows = [dict(zip(rules.MARKS, digits[i : i + 3], strict=True)) for i in range(0, len(digits), 3)]
-        values = {number: score for number, row in enumerate(rows, 1) if (score := rules.wiscore(row)) is not None}
+        values = {number: score for number, row in enumerate(rows, 1) if (score := rules.wiscore(row)) is not None and score == score}
     else:
-        values = dict(enumerate(digits, 1))
+        # The verified script passes over marks that are neither 0 nor 1.
+        values = {number: mark for number, mark in enumerate(digits, 1) if mark in (0, 1)}
     means = rules.category_means(values, version)
     overall = rules.weighted_overall(means, {one.name: one.weight for one in rules.CATEGORIES[version]})
     if overall is None:

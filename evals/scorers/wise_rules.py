@@ -7,8 +7,10 @@ one stands beside it. Leaves asking the judge to `evals.scorers.wise`.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 MARKS: tuple[str, ...] = ("consistency", "realism", "aesthetic_quality")
@@ -64,8 +66,8 @@ _STRICT_SCORE = re.compile(r"\bScore" + _STRICT_TAIL, re.IGNORECASE)
 def parse_legacy(text: str) -> dict[str, float]:
     """Read three marks the official way.
 
-    A later mark of the same name overwrites. With no name at all, three lines that are a bare 0, 1 or 2 are the marks in
-    order. Some of the names are some of the marks, and the caller must treat that as a failed try.
+    A later mark of the same name overwrites. With no name at all, the first three lines that are a bare 0, 1 or 2 are the marks
+    in order. Some of the names are some of the marks, and the caller must treat that as a failed try.
 
     >>> parse_legacy("**Consistency**: 2\\nRealism: 1\\nAesthetic Quality 0")
     {'consistency': 2.0, 'realism': 1.0, 'aesthetic_quality': 0.0}
@@ -76,7 +78,8 @@ def parse_legacy(text: str) -> dict[str, float]:
     if found:
         return found
     bare = _BARE_MARK.findall(text)
-    return dict(zip(MARKS, map(float, bare), strict=True)) if len(bare) == len(MARKS) else {}
+    # Further bare lines do no harm there, unlike in the verified version.
+    return dict(zip(MARKS, map(float, bare), strict=False)) if len(bare) >= len(MARKS) else {}
 
 
 def parse_verified(text: str) -> dict[str, float]:
@@ -153,7 +156,7 @@ def weighted_overall(means: Mapping[str, float], weights: Mapping[str, float]) -
     """
     if any(name not in means for name in weights):
         return None
-    return sum(weight * means[name] for name, weight in weights.items())
+    return _total([weight * means[name] for name, weight in weights.items()])
 
 
 def category_means(values: Mapping[int, float], version: str) -> dict[str, float]:
@@ -172,4 +175,10 @@ def category_means(values: Mapping[int, float], version: str) -> dict[str, float
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return _total(values) / len(values)
+
+
+def _total(values: Sequence[float]) -> float:
+    # Added one by one: Python 3.12's sum() carries the lost digits, and the verified overall, a multiple of 0.001, often lies
+    # where its last digit decides how the second decimal is printed.
+    return reduce(operator.add, values)

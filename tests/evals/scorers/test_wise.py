@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,26 @@ def test_verified_sums() -> None:
         "overall_printed_2dp": 0.46,
         "final_line": "1.00\t\t0.50\t0.00\t0.00\t0.00\t0.00\t\t0.46",
     }
+    # Marks beyond the scale and prompts without one are passed over: every other prompt of time is still right.
+    assert (
+        replay_wise.aggregate({"version": "verified", "scores_string": digits[:402] + "7x" + digits[404:]})["category_avg"]["TIME"]
+        == 59 / 118
+    )
     with pytest.raises(ValueError, match="has no prompt"):
         replay_wise.aggregate({"version": "verified", "scores_string": digits[:880]})
+
+
+def test_sums_are_added_one_by_one() -> None:
+    # The overall is a multiple of 0.001; where it ends in 5 its last digit decides how it prints, so the script's plain additions
+    # are kept, in their order.
+    found = random.Random(0)
+    for _ in range(200):
+        culture, *others = means = [found.randrange(401) / 400, *(found.randrange(121) / 120 for _ in range(5))]
+        total = 0.4 * culture
+        for mean in others:
+            total = total + 0.12 * mean
+        weights = {one.name: one.weight for one in rules.CATEGORIES["verified"]}
+        assert rules.weighted_overall(dict(zip(weights, means, strict=True)), weights) == total
 
 
 # Reply, official legacy WiScore, strict legacy WiScore, official mark, strict mark.
@@ -64,7 +83,7 @@ TABLE = [
     ("Consistency: 2\nRealism: 2", None, None, None, None),
     ("2\n1\n0", 0.8, 0.8, None, None),
     ("The image\n2\n1\n0", 0.8, None, None, None),
-    ("2\n1\n0\n0", None, None, None, None),
+    ("2\n1\n0\n0", 0.8, None, None, None),
     ("Score: 1", None, None, 1.0, 1.0),
     ("**Score:** 1", None, None, None, 1.0),
     ("score 0.", None, None, 0.0, 0.0),
