@@ -13,6 +13,8 @@ from evals.scorers import compbench_rules as rules
 Case = dict[str, Any]
 
 _SIDES = ("x_min", "y_min", "x_max", "y_max")
+_IMAGES = 10
+"""Images a prompt there."""
 
 
 def _boxes(inputs: Case) -> list[list[float]]:
@@ -44,7 +46,7 @@ def numeracy_duplicate(inputs: Case) -> int:
 
 def three_in_one(inputs: Case) -> Case:
     """Scores of complex prompts, image by image, and their mean."""
-    each = inputs["images_per_prompt"]
+    each = inputs.get("images_per_prompt", _IMAGES)
     kinds = [kind for kind in inputs["kinds"] for _ in range(each)]
     scores = [
         rules.three_in_one(kind, attribute=attribute, spatial=spatial, clip=clip)

@@ -249,15 +249,14 @@ def wanted_numbers(words: Sequence[str], plurals: Mapping[str, str]) -> list[tup
     for i, word in enumerate(words):
         if word not in NUMBERS:
             continue
-        for length in (2, 1):
-            name = " ".join(words[i + 1 : i + 1 + length])
-            if name in singulars and NUMBERS[word] == 1:
-                wanted.append((name, 1))
-            elif name in plurals:
-                wanted.append((plurals[name], NUMBERS[word]))
-            else:
-                continue
-            break
+        count, pair, single = NUMBERS[word], " ".join(words[i + 1 : i + 3]), " ".join(words[i + 1 : i + 2])
+        if pair != single and (pair in singulars or pair in plurals):
+            # Two words of the wrong number are asked for as they stand, once.
+            wanted.append((plurals[pair], count) if pair in plurals and count > 1 else (pair, 1))
+        elif single in singulars and count == 1:
+            wanted.append((single, 1))
+        elif single in plurals:
+            wanted.append((plurals[single], count))
     return wanted
 
 

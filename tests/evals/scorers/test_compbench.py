@@ -113,7 +113,15 @@ def test_objects_of_prompts() -> None:
     assert rules.complex_objects([("a", "DET"), ("cat", "NOUN")]) is None
 
 
-PLURALS = {"dogs": "dog", "knives": "knife", "fish": "fish", "men": "man", "ships": "ship", "goldfish": "goldfish"}
+PLURALS = {
+    "dogs": "dog",
+    "knives": "knife",
+    "fish": "fish",
+    "men": "man",
+    "ships": "ship",
+    "goldfish": "goldfish",
+    "teddy bears": "teddy bear",
+}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,11 @@ PLURALS = {"dogs": "dog", "knives": "knife", "fish": "fish", "men": "man", "ship
         ("a fish , eight men", [("fish", 1), ("man", 8)]),
         ("three fish shared a burger", [("fish", 3)]),
         ("two dog", []),
+        ("two teddy bears and a teddy bear", [("teddy bear", 2), ("teddy bear", 1)]),
+        # Two words of the wrong number: the official code takes them as they stand, once.
+        ("two teddy bear", [("teddy bear", 1)]),
+        ("one teddy bears", [("teddy bears", 1)]),
+        ("one dogs", [("dog", 1)]),
         ("nine dogs", []),
     ],
 )
