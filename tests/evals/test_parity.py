@@ -65,6 +65,16 @@ def test_replay_counts(tmp_path: Path) -> None:
     assert bad.matched == 0 and (bad.mismatches[0].case_id, bad.mismatches[0].got) == (7, 1.0)
 
 
+def test_a_case_that_cannot_be_read_differs_and_the_others_count(tmp_path: Path) -> None:
+    odd = {"id": 8, "inputs": {"a": [0, 0, 9, 9], "b": None}, "expected": 0}
+    beyond = {"id": 9, "inputs": {"a": [0, 0, 9, 9], "b": [0, 0, 9, {"__float__": "inf"}]}, "expected": 0.0}
+    good = {"id": 7, "inputs": {"a": [0, 0, 9, 9], "b": [0, 0, 9, 9]}, "expected": 1.0}
+    found = replay(iou_file(tmp_path / "a.json", cases=[odd, good, beyond]))
+    assert (found.matched, found.total) == (2, 3)
+    assert (found.mismatches[0].case_id, found.mismatches[0].where) == (8, "(raised)")
+    assert "TypeError" in found.mismatches[0].got
+
+
 def test_command_on_recordings_and_on_a_difference(tmp_path: Path) -> None:
     run = CliRunner().invoke
     good = str(next(file for file in FILES if file.name == "geneval_iou.json"))
