@@ -15,12 +15,16 @@ from evals.errors import PluginError, UserError
 from evals.registry import Registry
 
 VERBS: dict[str, tuple[str, str]] = {
+    "baseline": ("evals.cli.baseline:baseline", "Keep a run's verdicts in a small committed file."),
+    "compare": ("evals.cli.compare:compare", "Compare runs with the first: paired differences, won and lost outputs."),
     "convert-detector": ("evals.cli.convert_detector:convert_detector", "Turn mmdet's Mask2Former file into a detector folder."),
     "convert-weights": ("evals.cli.convert_weights:convert_weights", "Turn a published file of weights into safetensors."),
     "data": ("evals.cli.data:data", "List, fetch and check the benchmarks' data."),
     "export": ("evals.cli.export:export", "Write a run's images in a benchmark's official layout."),
+    "gate": ("evals.cli.gate:gate", "Judge a run against a baseline; the exit code is the verdict."),
     "ls": ("evals.cli.ls:ls", "List suites, scorers, models, datasets, detectors or runs."),
     "parity": ("evals.cli.parity:parity", "Replay golden scorer files through our scorers."),
+    "power": ("evals.cli.power:power", "Tell which differences a run can show, and the prompts that one needs."),
     "rescore": ("evals.cli.score:rescore", "Score a run again with another judge or detector; tells the agreement."),
     "run": ("evals.cli.run:run", "Measure a model on a suite, or go on with an interrupted run."),
     "samples": ("evals.cli.samples:samples", "Print a suite's samples as JSON lines."),

@@ -84,7 +84,8 @@ def binomial_tail(k: int, n: int, p: float = 0.5) -> float:
     if p >= 1.0:
         return 1.0
     logs = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p) for i in range(k, n + 1)
+        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
+        for i in range(k, n + 1)
     ]
     return min(1.0, math.fsum(math.exp(value) for value in logs))
 

@@ -66,13 +66,12 @@ def paired_spread(pair: Pair, *, span: float = 0.0) -> Spread | None:
     found = _spread(delta(pair), influences(pair))
     if found is None or not span:
         return found
-    floor = 2.0 * (span * _weight(pair.sizes)) ** 2
-    return found._replace(error=math.sqrt(found.error**2 + floor))
+    return found._replace(error=math.sqrt(found.error**2 + floor(pair.sizes, span)))
 
 
 def influence(parts: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray]:
     """Return for each stratum what each prompt moves the value by, float64 (prompts,); each sums to about 0."""
-    return [rows @ slope for rows, slope in zip(parts, _gradient(totals(parts), statistic), strict=True)]
+    return [rows @ slope for rows, slope in zip(parts, slopes(parts, statistic), strict=True)]
 
 
 def influences(pair: Pair) -> list[np.ndarray]:
@@ -87,24 +86,11 @@ def variance_per_prompt(pair: Pair, *, span: float = 0.0) -> float | None:
     return None if found is None else found.error**2 * pair.prompts
 
 
-def _spread(middle: float, moved: Sequence[np.ndarray]) -> Spread | None:
+def slopes(parts: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray]:
+    """Return for each stratum by how much the value moves with each total, float64 (K,), by central differences."""
     import numpy as np
 
-    if any(len(own) < 2 for own in moved) or not math.isfinite(middle):
-        return None
-    parts = [len(own) / (len(own) - 1) * float(np.square(own - own.mean()).sum()) for own in moved]
-    whole = math.fsum(parts)
-    if not math.isfinite(whole):
-        return None
-    if whole <= 0.0:
-        return Spread(middle, 0.0, float(sum(len(own) - 1 for own in moved)))
-    return Spread(middle, math.sqrt(whole), whole**2 / math.fsum(part**2 / (len(own) - 1) for part, own in zip(parts, moved, strict=True)))
-
-
-def _gradient(at: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray]:
-    import numpy as np
-
-    slopes = []
+    at, found = totals(parts), []
     with np.errstate(divide="ignore", invalid="ignore"):
         for stratum, total in enumerate(at):
             slope = np.zeros(len(total))
@@ -117,8 +103,45 @@ def _gradient(at: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray
                     moved[stratum] = total + sign * step * np.eye(len(total))[column]
                     ends.append(float(statistic(moved)))
                 slope[column] = (ends[0] - ends[1]) / (2 * step)
-            slopes.append(slope)
-    return slopes
+            found.append(slope)
+    return found
+
+
+def within(strata: Sequence[Sequence[Sequence[float]]], by: Sequence[float]) -> float | None:
+    """Return the part of a value's variance that comes from the draws: what more outputs a prompt would lower.
+
+    Args:
+        strata: for each stratum and prompt the outputs' values, or their paired differences.
+        by: by how much the value moves with the total of each stratum.
+
+    Returns:
+        None when a prompt has fewer than two outputs, which do not tell it.
+    """
+    import numpy as np
+
+    if any(len(own) < 2 for prompts in strata for own in prompts):
+        return None
+    parts = [slope**2 * len(own) * float(np.var(own, ddof=1)) for prompts, slope in zip(strata, by, strict=True) for own in prompts]
+    return math.fsum(parts)
+
+
+def floor(sizes: Sequence[int], span: float) -> float:
+    """Return the variance of the two added prompts that differ by `span` (see `paired_spread`)."""
+    return 2.0 * (span * _weight(sizes)) ** 2
+
+
+def _spread(middle: float, moved: Sequence[np.ndarray]) -> Spread | None:
+    import numpy as np
+
+    if any(len(own) < 2 for own in moved) or not math.isfinite(middle):
+        return None
+    parts = [len(own) / (len(own) - 1) * float(np.square(own - own.mean()).sum()) for own in moved]
+    whole = math.fsum(parts)
+    if not math.isfinite(whole):
+        return None
+    if whole <= 0.0:
+        return Spread(middle, 0.0, float(sum(len(own) - 1 for own in moved)))
+    return Spread(middle, math.sqrt(whole), whole**2 / math.fsum(part**2 / (len(own) - 1) for part, own in zip(parts, moved, strict=True)))
 
 
 def _weight(sizes: Sequence[int]) -> float:

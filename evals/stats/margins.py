@@ -38,6 +38,17 @@ def superior(found: Spread, margin: float = 0.0, *, alpha: float = 0.05) -> Clai
     return _above(found, margin, alpha)
 
 
+def unseen(prompts: int, *, alpha: float = 0.05) -> float:
+    """Return the share of prompts of which more could not differ without one of `prompts` showing it, with 1 - alpha confidence.
+
+    The exact form of the rule of three (Hanley & Lippman-Hand 1983).
+
+    >>> round(unseen(100), 4)
+    0.0295
+    """
+    return 1.0 - alpha ** (1.0 / prompts)
+
+
 def _above(found: Spread, line: float, alpha: float) -> Claim:
     bound = found.bound(alpha)
     if found.error == 0.0:

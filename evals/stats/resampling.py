@@ -50,9 +50,7 @@ def summary(values: np.ndarray, *, level: float = 0.95) -> Drawn | None:
     return Drawn(float(known.std(ddof=1)), float(low), float(high))
 
 
-def _drawn(
-    runs: Sequence[Sequence[np.ndarray]], statistic: Statistic, *, rng: np.random.Generator, count: int
-) -> list[np.ndarray]:
+def _drawn(runs: Sequence[Sequence[np.ndarray]], statistic: Statistic, *, rng: np.random.Generator, count: int) -> list[np.ndarray]:
     import numpy as np
 
     drawn: list[list[np.ndarray]] = [[] for _ in runs]

@@ -1,0 +1,1 @@
+"""Finished runs to decisions: compare, gate, baseline, power. Reads run folders through `evals.store`, draws and prints nothing."""
