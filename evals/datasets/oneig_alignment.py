@@ -97,7 +97,4 @@ def _graph(entry: Any, where: str) -> tuple[dict[str, str], dict[str, list[int]]
         dependencies = {str(number): [int(parent) for parent in parents] for number, parents in out[1].items()}
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: dependency: got {error}; expected lists of question numbers. Fetch it again.") from error
-    lost = sorted({str(p) for parents in dependencies.values() for p in parents if p} - set(questions))
-    if lost:
-        raise DataError(f"{where}: dependency: got question {lost[0]}, which is not asked; expected one of its own. Fetch it again.")
     return questions, dependencies

@@ -11,26 +11,38 @@ from evals.errors import CanaryError, DataError, PluginError
 from evals.judges.reading import evidence, unusable
 from evals.protocols import Roles
 from evals.scorers import oneig_alignment_rules as rules
+from evals.scorers import oneig_tiles as tiles
 from evals.types import Outcome, Output, Sample, Score
 
 if TYPE_CHECKING:
     from PIL import Image
+
+OTHERS = ("Text_Rendering", "Knowledge_Reasoning")
+"""Categories of the benchmark's table without questions."""
 
 
 class OneIGAlignmentScorer:
     """Share of an image's questions that are met, by the official rule (`score`) and by a strict one (`strict`)."""
 
     name = "oneig-alignment"
-    version = "1"
+    version = "2"
     source = "OneIG-Benchmark 41b4983, scripts/alignment/alignment_score.py"
 
-    def __init__(self, *, roles: Roles, instruction: str = "Please answer 'Yes' or 'No' only.", max_tokens: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        roles: Roles,
+        instruction: str = ". Please answer 'Yes' or 'No' only.",
+        max_tokens: int = 128,
+        jpeg_quality: int | None = tiles.JPEG_QUALITY,
+    ) -> None:
         """Bind the rules to a judge.
 
         Args:
             roles: `judge`.
-            instruction: what is said behind each question.
+            instruction: what follows each question without a space, its full stop included.
             max_tokens: longest reply.
+            jpeg_quality: of the JPEG through which an image goes before it is judged, as in the official code; None leaves it.
 
         Raises:
             PluginError: no judge, or a setting that cannot be.
@@ -40,6 +52,7 @@ class OneIGAlignmentScorer:
         if max_tokens < 1:
             raise PluginError(f"scorer oneig-alignment: max_tokens: got {max_tokens}; expected at least 1. Raise it.")
         self.judge, self.instruction, self.max_tokens = roles["judge"], instruction, max_tokens
+        self.jpeg_quality = tiles.checked_quality(jpeg_quality, asked="scorer oneig-alignment")
 
     def canary(self) -> None:
         """Judge hand-worked answers.
@@ -62,37 +75,33 @@ class OneIGAlignmentScorer:
                 )
 
     def score(self, sample: Sample, output: Output, image: Image.Image | None) -> Score:
-        """Ask all questions of the sample about one image.
+        """Ask all questions of the sample about one image; a prompt of a class without questions is not applicable.
 
         Raises:
-            DataError: the sample holds no questions, or one that depends on a question that is not there.
+            DataError: the sample should hold questions and does not.
         """
         key = {"sample_id": sample.sample_id, "task": sample.task, "repeat": output.repeat, "scorer": self.name}
         if image is None:
             return Score(**key, outcome=Outcome.MISSING, reason="no image to judge")
+        if sample.metadata.get("category") in OTHERS and "questions" not in sample.metadata:
+            return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason="the benchmark asks no questions about prompts of this class")
         questions, dependencies = self._questions(sample)
-        if image.convert("L").getextrema() == (0, 0):
-            # Officially an entirely black tile stands for an image that is not there, and is dropped.
-            return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason="the image is entirely black; the official code drops it")
+        if tiles.is_black(image):
+            return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason=tiles.BLACK)
+        shown = tiles.as_seen(image, self.jpeg_quality)
         told: list[dict[str, Any]] = []
         answers: dict[str, str] = {}
         for number, question in questions.items():
-            reply = self.judge.ask(f"{question} {self.instruction}".strip(), [image], max_tokens=self.max_tokens)
+            reply = self.judge.ask(f"{question}{self.instruction}", [shown], max_tokens=self.max_tokens, images_first=True)
             told.append({"id": number, "question": question, **evidence(reply)})
             failed = unusable(reply)
             if failed is not None:
                 return Score(**key, outcome=failed[0], reason=failed[1], evidence={"answers": told})
             answers[number] = str(reply.text)
         words = {number: rules.read_word(answer) for number, answer in answers.items()}
-        try:
-            values = {"score": rules.image_score({n: rules.read_exact(a) for n, a in answers.items()}, dependencies)}
-            if None not in words.values():
-                values["strict"] = rules.image_score({n: bool(word) for n, word in words.items()}, dependencies)
-        except KeyError as error:
-            raise DataError(
-                f"sample {sample.sample_id}: dependency: got question {error}, which is not asked; expected one of {', '.join(questions)}. "
-                "Fetch the data again."
-            ) from error
+        values = {"score": rules.image_score({n: rules.read_exact(a) for n, a in answers.items()}, dependencies)}
+        if None not in words.values():
+            values["strict"] = rules.image_score({n: bool(word) for n, word in words.items()}, dependencies)
         found: dict[str, Any] = {"answers": told}
         if "strict" not in values:
             found["outcomes"] = {"strict": Outcome.JUDGE_UNPARSED.value}

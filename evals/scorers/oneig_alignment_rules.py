@@ -2,8 +2,8 @@
 
 Source: OneIG-Benchmark 41b4983, `scripts/alignment/alignment_score.py`. An answer counts when it is exactly "Yes". A question is
 zeroed when any question that it depends on was answered otherwise, by its own answer alone: a zeroed parent whose own answer was Yes
-zeroes nothing, so the order of the questions does not matter. Strict: Yes in any case and with a final mark counts, and an answer that is
-neither yes nor no leaves the image without a value.
+zeroes nothing, so the order of the questions does not matter. A parent that is not asked is passed over. Strict: Yes in any case and
+with a final mark counts, and an answer that is neither yes nor no leaves the image without a value.
 """
 
 from __future__ import annotations
@@ -41,13 +41,10 @@ def image_score(yes: Mapping[str, bool], dependencies: Mapping[str, Sequence[int
         yes: question -> whether its answer counts; at least one.
         dependencies: question -> numbers of its parents, 0 for none.
 
-    Raises:
-        KeyError: a parent that was not asked.
-
     >>> image_score({"1": False, "2": True, "3": True}, {"1": [0], "2": [1], "3": [2]})
     0.3333333333333333
     """
-    kept = [own and all(yes[str(p)] for p in dependencies.get(number, ()) if p != NONE) for number, own in yes.items()]
+    kept = [own and all(yes.get(str(p), True) for p in dependencies.get(number, ()) if p != NONE) for number, own in yes.items()]
     return sum(kept) / len(kept)
 
 

@@ -38,6 +38,8 @@ def test_recordings():
         ({"1": [2], "2": [0], "3": [1, 2]}, ("Yes", "No", "Yes"), 0.0),
         ({"1": [0], "2": [0]}, ("yes", "YES"), 0.0),
         ({}, ("Yes", "No"), 0.5),
+        # A parent that is not asked takes nothing away.
+        ({"1": [7], "2": [1]}, ("Yes", "Yes"), 1.0),
     ],
 )
 def test_the_rule_by_hand(dependencies, answers, official):
@@ -59,7 +61,8 @@ class Judge:
 
     def ask(self, question, images=(), **settings):
         self.asked.append((question, settings))
-        reply = self.replies[question.split()[0]]
+        self.seen = images
+        reply = self.replies[question.partition(".")[0]]
         return reply if isinstance(reply, Reply) else Reply(text=reply, version="1")
 
 
@@ -77,9 +80,20 @@ def test_both_policies_stand_beside_each_other():
     judge = Judge(One="Yes", Two="yes.")
     score = judged(judge)
     assert score.values == {"score": 0.5, "strict": 1.0} and "not: Two" in score.reason
-    assert judge.asked[0] == ("One Please answer 'Yes' or 'No' only.", {"max_tokens": 128})
+    assert judge.asked[0] == ("One. Please answer 'Yes' or 'No' only.", {"max_tokens": 128, "images_first": True})
     unsure = judged(Judge(One="Yes", Two="Perhaps"))
     assert unsure.values == {"score": 0.5} and unsure.evidence["outcomes"] == {"strict": "judge_unparsed"}
+
+
+def test_the_judge_sees_what_jpeg_leaves():
+    noise = Image.effect_noise((32, 32), 80).convert("RGB")
+    seen = []
+    for quality in (75, None):
+        judge = Judge(One="Yes", Two="Yes")
+        output = Output(sample_id="anime-001", task="anime", repeat=0, seed=0, outcome=Outcome.OK)
+        OneIGAlignmentScorer(roles={"judge": judge}, jpeg_quality=quality).score(SAMPLE, output, noise)
+        seen.append(judge.seen[0].tobytes())
+    assert seen[0] != noise.tobytes() == seen[1]
 
 
 def test_what_failed_is_no_zero():
@@ -87,13 +101,16 @@ def test_what_failed_is_no_zero():
     assert (lost.outcome, lost.values, lost.reason) == (Outcome.JUDGE_ERROR, {}, "no reply came")
     black = judged(Judge(), Image.new("RGB", (8, 8)))
     assert black.outcome is Outcome.NOT_APPLICABLE and "entirely black" in black.reason
+    # (0, 0, 1) is grey 0 and yet not black.
+    assert judged(Judge(One="Yes", Two="No"), Image.new("RGB", (8, 8), (0, 0, 1))).values == {"score": 0.5, "strict": 0.5}
     with pytest.raises(DataError, match="got no questions"):
         judged(Judge(), sample=Sample(sample_id="anime-001", task="anime", prompt="p"))
-    odd = Sample(sample_id="anime-001", task="anime", prompt="p", metadata={"questions": {"1": "One"}, "dependencies": {"1": [7]}})
-    with pytest.raises(DataError, match="got question '7', which is not asked"):
-        judged(Judge(One="Yes"), sample=odd)
+    other = Sample(sample_id="anime-001", task="anime", prompt="p", metadata={"category": "Knowledge_Reasoning"})
+    assert judged(Judge(), sample=other).outcome is Outcome.NOT_APPLICABLE
     with pytest.raises(PluginError, match="got no judge"):
         OneIGAlignmentScorer(roles={})
+    with pytest.raises(PluginError, match="jpeg_quality: got 0"):
+        OneIGAlignmentScorer(roles={"judge": Judge()}, jpeg_quality=0)
     OneIGAlignmentScorer(roles={"judge": Judge()}).canary()
 
 
@@ -137,7 +154,6 @@ def test_official_files_become_samples(tmp_path):
         ({}, "human.json: got no prompt 000"),
         ({"000": {"question": "{}", "dependency": "{}"}}, "human.json: 000: question: got none"),
         ({"000": {"question": "{1", "dependency": "{}"}}, "human.json: 000: question: got no JSON"),
-        ({"000": {"question": '{"1": "a"}', "dependency": '{"1": [5]}'}}, "dependency: got question 5, which is not asked"),
         ({"000": {"question": '{"1": "a"}', "dependency": '{"1": 5}'}}, "expected lists of question numbers"),
         ([], "got a list; expected prompts with questions"),
     ],
