@@ -115,6 +115,10 @@ def _oneig() -> Iterator[File]:
     for end in ("", "_zh"):
         for name in ("anime", "human", "object", *(("multilingualism",) if end else ())):
             yield File(name=f"scripts/alignment/Q_D/{name}{end}.json", kind="json", fields=("question", "dependency"))
+    for end in ("", "_zh"):
+        yield File(name=f"scripts/reasoning/gt_answer{end}.json", kind="json", rows=225)
+    # Most rows name no style.
+    yield File(name="scripts/style/style.csv", kind="csv", fields=("id",))
 
 
 def _wise() -> Iterator[File]:
@@ -197,7 +201,7 @@ _TABLE = (
     ),
     Benchmark(
         name="oneig",
-        title="OneIG-Bench prompts, texts to write, and alignment questions, English and Chinese",
+        title="OneIG-Bench prompts, texts to write, alignment questions, answers and styles, English and Chinese",
         source=_git("OneIG-Bench/OneIG-Benchmark", "41b49831e79e6dde5323618c164da1c4cf0f699d"),
         files=tuple(_oneig()),
     ),

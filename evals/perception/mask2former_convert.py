@@ -89,7 +89,8 @@ def read_state(source: Path) -> dict[str, torch.Tensor]:
             f"{source}: got a file that cannot be read as plain tensors ({reason}); expected mmdet's {OFFICIAL}. "
             "Download it again, or save its state_dict as .safetensors in an environment you trust."
         ) from error
-    state = found.get("state_dict", found) if isinstance(found, Mapping) else None
+    # CSD's authors call it otherwise.
+    state = found.get("state_dict", found.get("model_state_dict", found)) if isinstance(found, Mapping) else None
     if not isinstance(state, Mapping) or not state:
         raise ModelError(f"{source}: got {type(found).__name__} without a state_dict; expected tensors by name.")
     odd = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
