@@ -339,6 +339,31 @@ def test_style_refuses_without_references(encoders, tmp_path, monkeypatch):
         OneIGStyleScorer(roles={}, **encoders)
 
 
+def test_the_style_suite_runs_from_the_benchmarks_files(encoders, cli, tmp_path):
+    folder = files(tmp_path / "oneig")
+    (tmp_path / "references" / "pop_art").mkdir(parents=True)
+    noise(1).save(tmp_path / "references" / "pop_art" / "a.webp", lossless=True)
+    (tmp_path / "images" / "anime-000").mkdir(parents=True)
+    for repeat in range(4):
+        # Two images are the reference, one is black, one is missing.
+        image = Image.new("RGB", (40, 30)) if repeat == 2 else noise(1)
+        if repeat < 3:
+            image.save(tmp_path / "images" / "anime-000" / f"{repeat:05d}.png")
+    settings = {"data.folder": folder, "score[0].references": str(tmp_path / "references"), "score[0].device": "cpu"}
+    settings |= {f"score[0].{name}": path for name, path in encoders.items()}
+    arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    done = cli(
+        "run", "oneig", "--profile", "official-style", "--model", f"images:{tmp_path}", "--no-report", "--out", str(tmp_path / "run"),
+        "--set", "score[0].jpeg_quality=null", *arguments,
+    )  # fmt: skip
+    assert done.exit_code == 3, done.output
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["headline"]["name"] == "style" and results["headline"]["value"] == pytest.approx(1.0, abs=0.01)
+    assert results["headline"]["outcomes"] == {"ok": 2, "missing": 1, "not_applicable": 1}
+    assert {"csd", "se"} <= {metric["name"] for metric in results["metrics"]}
+    assert [metric["value"] for metric in results["metrics"] if metric["task"] == "pop_art"] == [results["headline"]["value"]]
+
+
 # -- diversity -------------------------------------------------------------------------------------------------------
 
 
