@@ -106,12 +106,12 @@ def _of_sets(
     judges: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Results of a suite whose scorers only measure the whole set: the headline is the set metric that `report.value` names."""
-    resolved, names = manifest["resolved_suite"], [metric.name for metric in set_metrics]
+    resolved, names = manifest["resolved_suite"], [metric.name for metric in set_metrics if metric.task == "*"]
     value, repeats = resolved["report"]["value"], resolved["generate"]["repeats"]
     keys = [(sample.sample_id, repeat) for sample in samples for repeat in range(repeats)]
     made = [outputs[key].outcome if key in outputs else Outcome.MISSING for key in keys]
     counts = {outcome.value: made.count(outcome) for outcome in Outcome if outcome in made}
-    chosen = next((metric for metric in set_metrics if metric.name == value), None)
+    chosen = next((metric for metric in set_metrics if metric.name == value and metric.task == "*"), None)
     lacking = {name: count for name, count in counts.items() if Outcome(name) in aggregate.REDO}
     reasons = [f"{', '.join(f'{count} {name}' for name, count in lacking.items())} of {len(made)}."] if lacking else []
     if chosen is None or chosen.value is None:

@@ -183,8 +183,14 @@ def measure_set(
             yield row
 
     found = list(measure(ok(), seed=seed))
-    made = Counter((outputs[key].outcome if (key := (i.sample.sample_id, i.repeat)) in outputs else Outcome.MISSING) for i in items)
-    return [_of_the_plan(metric, made, len(items)) for metric in found]
+    return [_of_the_plan(metric, *_made(items, outputs, metric.task)) for metric in found]
+
+
+def _made(items: Sequence[WorkItem], outputs: Mapping[tuple[str, int], Output], task: str) -> tuple[Counter[Outcome], int]:
+    """Count what became of the planned outputs of a task (`*`: of all), and how many there are."""
+    own = [item for item in items if task in ("*", item.sample.task)]
+    keys = [(item.sample.sample_id, item.repeat) for item in own]
+    return Counter(outputs[key].outcome if key in outputs else Outcome.MISSING for key in keys), len(own)
 
 
 def _of_the_plan(metric: Metric, made: Mapping[Outcome, int], planned: int) -> Metric:

@@ -184,7 +184,9 @@ def test_a_suite_that_measures_the_whole_set_has_a_set_metric_on_top(judged, cli
     alone = ("--set", "score=[{scorer: green}]", "--set", "report={value: green, metrics: []}", "--set", "roles={}")
     found = run(cli, *alone)
     assert found["status"] == "complete" and found["headline"]["value"] == pytest.approx((10 + 50 + 90 + 130 + 170 + 210) / 6)
-    assert (found["headline"]["kind"], [m["name"] for m in found["metrics"]]) == ("headline", ["n"])
+    assert (found["headline"]["kind"], [m["name"] for m in found["metrics"]]) == ("headline", ["green", "n"])
+    # A metric of one task is counted against that task's plan.
+    assert (found["metrics"][0]["task"], found["metrics"][0]["n"], found["metrics"][0]["n_expected"]) == ("a", 3, 3)
     # An output that is lacking is lacking in the set's numbers too.
     Path("pictures/5.png").unlink()
     shutil.rmtree("out")
@@ -202,4 +204,4 @@ def test_a_scorer_of_sets_is_added_to_a_run(judged, cli):
     result = cli("score", "out", "--suite", "judged.yaml", "--scorer", "green")
     assert result.exit_code == 0 and "the whole set scored" in result.stdout, result.output
     (record,) = json.loads(Path("out/results.json").read_text())["added"]
-    assert [m["name"] for m in record["metrics"]] == ["green", "n"] and record["agreement"] == []
+    assert [m["name"] for m in record["metrics"]] == ["green", "green", "n"] and record["agreement"] == []

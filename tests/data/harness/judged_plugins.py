@@ -125,8 +125,12 @@ class GreenScorer:
         raise AssertionError("a scorer of sets is not asked about one output")
 
     def measure(self, items, *, seed):
+        items = list(items)
         greens = [image.getpixel((0, 0))[1] for _, _, image, _ in items]
-        return [Metric(name=name, task="*", value=value, low=None, high=None, n=len(greens), n_samples=len(greens),
+        own = [green for green, (sample, *_) in zip(greens, items, strict=True) if sample.task == "a"]
+        part = Metric(name="green", task="a", value=sum(own) / len(own), low=None, high=None, n=len(own), n_samples=len(own),
+                      n_expected=len(own), kind="set")  # fmt: skip
+        return [part] + [Metric(name=name, task="*", value=value, low=None, high=None, n=len(greens), n_samples=len(greens),
                        n_expected=len(greens), kind="set") for name, value in (("green", sum(greens) / len(greens)), ("n", 1.0))]  # fmt: skip
 
 
