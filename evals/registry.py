@@ -67,6 +67,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "shapes-oneig": "evals.datasets.shapes_oneig:ShapesOneIGDataset",
         "shared-context": "evals.datasets.shared_context:SharedContextDataset",
         "shapes-understanding": "evals.datasets.shapes_understanding:ShapesUnderstandingDataset",
+        "understanding": "evals.datasets.understanding:UnderstandingDataset",
         "shapes-geneval": "evals.datasets.shapes:ShapesGenEvalDataset",
     },
     "detector": {
