@@ -134,7 +134,7 @@ def _members(folder: Folder, copy: Copy, prefixes: tuple[str, ...]) -> Iterator[
         any_found = False
         for place in folder.remote if own_names else dict.fromkeys((folder.name, *folder.remote)):
             base = prefix if place == "." else f"{prefix}{place}/"
-            found = [path for path in copy.paths if path.startswith(base) and path.lower().endswith(folder.suffixes)]
+            found = [path for path in copy.paths if path.startswith(base) and folder.takes(path)]
             home = place if own_names else folder.name
             yield from ((f"{home}/{path[len(base) :]}", path) for path in found)
             any_found = any_found or bool(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from evals.datasets.understanding_tables import TABLES
 from evals.errors import DataError
 from evals.registry import suggest
 
@@ -59,11 +60,17 @@ class Folder:
     """Files it must hold."""
     archive: str | None = None
     """File at a hub source that holds the folder; None: the git source's own archive."""
+    start: str = ""
+    """What the files' own names begin with (one split of several)."""
 
     def holds(self, name: str) -> bool:
         """Whether a file of the data folder is one of this folder's."""
         homes = self.remote if self.name == "." else (self.name,)
-        return name.lower().endswith(self.suffixes) and any(name.startswith(f"{home}/") for home in homes)
+        return self.takes(name) and any(name.startswith(f"{home}/") for home in homes)
+
+    def takes(self, path: str) -> bool:
+        """Whether a file is wanted, wherever it lies."""
+        return path.lower().endswith(self.suffixes) and path.rpartition("/")[2].startswith(self.start)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +142,39 @@ def _wise() -> Iterator[File]:
     # The judges' rubrics stand in the scripts; they are read as text.
     yield File(name="WISE_legacy/gpt_eval.py", remote=("WISE_legacy/gpt_eval.py", "gpt_eval.py"), kind="text")
     yield File(name="vllm_eval.py", kind="text")
+
+
+def _understanding() -> Iterator[Benchmark]:
+    lmms = "lmms-lab-encoder"
+    for name, title, repository, place, gib in (
+        ("mmmu", "MMMU, validation", f"{lmms}/MMMU", ".", 4),
+        ("mmbench", "MMBench, English, dev", f"{lmms}/MMBench", "en", 4),
+        ("mmstar", "MMStar", "Lin-Chen/MMStar", ".", 4),
+        ("seedbench", "SEED-Bench, images and videos", f"{lmms}/SEED-Bench", "data", 60),
+        ("ai2d", "AI2D, test", f"{lmms}/ai2d", "data", 4),
+        ("scienceqa", "ScienceQA, test questions with an image", f"{lmms}/ScienceQA", "ScienceQA-IMG", 4),
+        ("realworldqa", "RealWorldQA", f"{lmms}/RealWorldQA", "data", 4),
+        ("pope", "POPE, three splits", f"{lmms}/POPE", "data", 4),
+        ("mme", "MME", f"{lmms}/MME", "data", 4),
+        ("hallusion", "HallusionBench, questions with an image", f"{lmms}/HallusionBench", "data", 4),
+        ("textvqa", "TextVQA, validation", f"{lmms}/textvqa", "data", 8),
+        ("chartqa", "ChartQA, test", f"{lmms}/ChartQA", "data", 4),
+        ("docvqa", "DocVQA, validation", f"{lmms}/DocVQA", "DocVQA", 8),
+        ("infovqa", "InfographicVQA, validation", f"{lmms}/DocVQA", "InfographicVQA", 8),
+        ("ocrbench", "OCRBench", "echo840/OCRBench", "data", 4),
+        ("mathvista", "MathVista, testmini", "AI4Math/MathVista", "data", 4),
+    ):
+        table = TABLES[name]
+        start = "" if name == "mmstar" else f"{table.split}-"
+        own, remote = ("data", (".",)) if place == "." else (place, (place,))
+        yield Benchmark(
+            name=name,
+            title=f"{title} (Parquet)",
+            source=Source(kind="hub", repository=repository, revision="main"),
+            folders=(Folder(name=own, remote=remote, suffixes=(".parquet",), start=start),),
+            max_bytes=gib * GIB,
+            note=f"The hub names no release: the one that was fetched is recorded. VLMEvalKit's {table.tsv} is read as well.",
+        )
 
 
 _LONGTEXT = ("category", "length", "prompt", "text", "text_length", "prompt_id")
@@ -279,6 +319,7 @@ _TABLE = (
         max_bytes=20 * GIB,
         note="The hub names no release: the revision that was fetched is recorded.",
     ),
+    *_understanding(),
 )
 CATALOGUE: dict[str, Benchmark] = {entry.name: entry for entry in _TABLE}
 """By name."""

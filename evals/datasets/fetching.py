@@ -87,7 +87,7 @@ def fetch(
 def _may_hold(folder: Folder, only: Callable[[str], bool]) -> bool:
     # `--only '*.json'` must not download the pictures to find that none of them is wanted.
     homes = folder.remote if folder.name == "." else (folder.name,)
-    return any(only(f"{home}/x{suffix}") for home in homes for suffix in folder.suffixes)
+    return any(only(f"{home}/{folder.start}x{suffix}") for home in homes for suffix in folder.suffixes)
 
 
 class _Web:
@@ -125,7 +125,7 @@ class _Web:
             return
         revision, listed = self._listing(source)
         pinned = Source(kind="hub", repository=source.repository, revision=revision)
-        names = [name for name in sorted(listed) if name.lower().endswith(folder.suffixes)]
+        names = [name for name in sorted(listed) if folder.takes(name)]
         bases = ["" if place == "." else f"{place}/" for place in folder.remote]
         base = next((base for base in bases if any(name.startswith(base) for name in names)), None)
         if base is None:

@@ -124,8 +124,8 @@ class UnderstandingDataset:
         if not choices:
             raise DataError(
                 f"{self.benchmark}: got no {self.table.tsv}, no parquet file of split {self.split or self.table.split} and no .jsonl in "
-                f"{base}; expected the benchmark's published files. Run `uniar-eval data fetch {self.benchmark}`, or `uniar-eval data "
-                f"fetch {self.benchmark} --from PATH` with a copy of them."
+                f"{base}; expected the benchmark's published files. Run `uniar-eval data fetch {self.benchmark}`, or name a copy's "
+                "folder with `--set data.folder=DIR`."
             )
         if len(choices) > 1:
             names = " and ".join(choice[0].relative_to(base).as_posix() for choice in choices)

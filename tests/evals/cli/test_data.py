@@ -426,3 +426,23 @@ def test_a_file_of_the_other_language() -> None:
         expect_language(chinese, "en")
     with pytest.raises(DataError, match="got English text, as in 5 of 9 rows; expected Chinese"):
         expect_language([*english, *chinese[:4]], "cn")
+
+
+def test_one_split_of_an_understanding_benchmark(cli, root: Path, server: Server) -> None:
+    names = ("Art/validation-00000-of-00001.parquet", "Art/test-00000-of-00001.parquet", "Music/validation-00000-of-00001.parquet")
+    siblings = [{"rfilename": name, "lfs": {"sha256": hashlib.sha256(name.encode()).hexdigest(), "size": len(name)}} for name in names]
+    hub = "/datasets/lmms-lab-encoder/MMMU/resolve/abc123"
+    listing = "/api/datasets/lmms-lab-encoder/MMMU/revision/main?blobs=true"
+    server.answers[listing] = json.dumps({"sha": "abc123", "siblings": siblings}).encode()
+    server.answers.update({f"{hub}/{name}": name.encode() for name in names})
+    done = cli("data", "fetch", "mmmu", "--mirror", server.url)
+    assert done.exit_code == 0, done.output
+    kept = [path.relative_to(root / "mmmu").as_posix() for path in sorted((root / "mmmu").rglob("*.parquet"))]
+    assert kept == [f"data/{names[0]}", f"data/{names[2]}"] and not any("test-" in path for path in server.asked)
+    # The dataset finds what was fetched, and a copy's other splits and sets stay behind.
+    from evals.datasets.understanding import UnderstandingDataset
+
+    assert [path.relative_to(root / "mmmu").as_posix() for path in UnderstandingDataset(benchmark="mmmu").files] == kept
+    copy = write(root / "copy", {"en/dev-0.parquet": b"x", "en/test-0.parquet": b"y", "cn/dev-0.parquet": b"z"})
+    assert cli("data", "fetch", "mmbench", "--from", str(copy)).exit_code == 0
+    assert [path.read_bytes() for path in (root / "mmbench").rglob("*.parquet")] == [b"x"]
