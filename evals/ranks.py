@@ -56,7 +56,6 @@ class Recipe:
 
 def sums_of(run: RunReader) -> Sums | str:
     """Return a run's sums, or one sentence that says why its headline cannot be drawn again."""
-    import numpy as np
 
     report = (run.manifest.get("resolved_suite") or {}).get("report") or {}
     value, headline = report.get("value"), report.get("headline")

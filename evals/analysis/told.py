@@ -9,6 +9,10 @@ from evals.analysis import gate
 from evals.analysis.compare import OVERALL, Against, Comparison, Delta
 from evals.analysis.pairing import LOST, TIED, WON
 
+_HIDDEN = {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F)}
+_HIDDEN |= {*range(0x2066, 0x206A), *range(0xD800, 0xE000)}
+_SEEN = {code: f"\u27e6U+{code:04X}\u27e7" for code in _HIDDEN}
+"""Characters that steer a terminal or turn the direction of text, as something that can be seen."""
 _HEAD = ("", "first", "second", "difference", "95% interval", "p", "won", "lost", "tied", "prompts")
 
 
@@ -22,7 +26,7 @@ def compare_lines(found: Comparison) -> list[str]:
         lines += aligned([_HEAD, *rows])
         lines += other.notes
     lines += ["", "Differences are second - first. p: sign flips of whole prompts, two-sided; of tasks corrected by Holm."]
-    return lines
+    return [line.translate(_SEEN) for line in lines]
 
 
 def gate_lines(found: gate.Verdict) -> list[str]:
@@ -45,7 +49,7 @@ def gate_lines(found: gate.Verdict) -> list[str]:
     lines += [f"{check.metric}: {check.reason}" for check in found.checks]
     lines += [f"Worse task: {_task(found, name)}" for name in found.worse_tasks]
     lines += found.reasons
-    return [*lines, f"{found.verdict.upper()} (exit code {found.exit_code})"]
+    return [line.translate(_SEEN) for line in (*lines, f"{found.verdict.upper()} (exit code {found.exit_code})")]
 
 
 def gate_markdown(found: gate.Verdict) -> str:
@@ -77,7 +81,14 @@ def gate_markdown(found: gate.Verdict) -> str:
         ]
         lines.append("|---|--:|--:|--:|:-:|--:|--:|--:|--:|")
         for task in found.tasks:
-            cells = [_md(task.name), _number(task.first), _number(task.second), _signed(task.delta), _interval(task), _p(task.p_holm)]
+            cells = [
+                _md(task.name),
+                _number(task.first),
+                _number(task.second),
+                _signed(task.delta),
+                _interval(task),
+                _p(task.p_holm).replace("<", "&lt;"),
+            ]
             lines.append(f"| {' | '.join([*cells, *(str(task.counts[name]) for name in (WON, LOST, TIED))])} |")
         lines += ["", "</details>"]
     if found.lost:
@@ -133,7 +144,7 @@ def _p(value: float | None) -> str:
 
 def _md(text: str) -> str:
     """Text that Markdown and HTML leave alone: marks are escaped, lines are joined."""
-    flat = " ".join(str(text).split())
+    flat = " ".join(str(text).split()).translate(_SEEN)
     flat = flat if len(flat) <= 600 else f"{flat[:600]} …"
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     flat = re.sub(r"([\\`*_\[\]#!|~@$])", r"\\\1", flat)

@@ -71,12 +71,15 @@ def paired_spread(pair: Pair, *, span: float = 0.0) -> Spread | None:
 
 def influence(parts: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray]:
     """Return for each stratum what each prompt moves the value by, float64 (prompts,); each sums to about 0."""
-    return [rows @ slope for rows, slope in zip(parts, slopes(parts, statistic), strict=True)]
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        return [rows @ slope for rows, slope in zip(parts, slopes(parts, statistic), strict=True)]
 
 
 def influences(pair: Pair) -> list[np.ndarray]:
     """Return for each stratum what each prompt moves the difference of two runs by, float64 (prompts,)."""
-    first, second = influence(pair.first, pair.statistic), influence(pair.second, pair.statistic)
+    first, second = (influence(parts, pair.statistic) for parts in (pair.first, pair.second))
     return [b - a for a, b in zip(first, second, strict=True)]
 
 

@@ -54,4 +54,4 @@ def _above(found: Spread, line: float, alpha: float) -> Claim:
     if found.error == 0.0:
         return Claim(found.value > line, bound, 0.0 if found.value > line else 1.0)
     p = 1.0 - t_cdf((found.value - line) / found.error, found.df)
-    return Claim(bound > line, bound, p)
+    return Claim(bool(bound > line), bound, p)
