@@ -110,10 +110,13 @@ def _device(name: str) -> str:
     return "cpu"
 
 
-def _images(item: WorkItem) -> list[Image.Image]:
+def _images(item: WorkItem) -> list[Image.Image] | None:
     """All images of a question in order; a dataset that lists none asks without one, and one that has no list shows its image."""
     names = item.sample.metadata.get("images")
-    return [_image(item)] if names is None else [_opened(item, name) for name in names]
+    if names is None:
+        return [_image(item)]
+    # Without any image `<image 1>` is a word like others: a blind control asks what the question asks.
+    return [_opened(item, name) for name in names] or None
 
 
 def _image(item: WorkItem) -> Image.Image:

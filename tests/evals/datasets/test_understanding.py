@@ -469,13 +469,14 @@ profiles:
 
 
 def test_a_run_from_the_file_to_the_number(tmp_path: Path, cli: Any) -> None:
-    """Two images at their places, through the bundled checkpoint and the official rule."""
+    """Two images at their places, and the control without them, through the bundled checkpoint and the official rule."""
     row = {**PARQUET["mmmu"][1], "question_type": "open", "options": "[]", "answer": "red"}
     parquet(tmp_path / "copy/Art_Theory/validation-00000-of-00001.parquet", row, {**row, "id": "validation_Art_Theory_13"})
     (tmp_path / "small.yaml").write_text(SUITE.replace("FOLDER", str(tmp_path / "copy")))
-    out = tmp_path / "run"
-    done = cli("run", str(tmp_path / "small.yaml"), "--profile", "official", "--out", str(out), "--no-report")
-    found = json.loads((out / "results.json").read_text())
-    assert done.exit_code == 0 and found["status"] == "complete", done.output
-    lines = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
-    assert [line["outcome"] for line in lines] == ["ok", "ok"] and all(isinstance(line["text"], str) for line in lines)
+    for blind in ("false", "true"):
+        out = tmp_path / f"run-{blind}"
+        done = cli("run", str(tmp_path / "small.yaml"), "--set", f"data.blind={blind}", "--out", str(out), "--no-report")
+        found = json.loads((out / "results.json").read_text())
+        assert done.exit_code == 0 and found["status"] == "complete", done.output
+        lines = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+        assert [line["outcome"] for line in lines] == ["ok", "ok"] and all(isinstance(line["text"], str) for line in lines)

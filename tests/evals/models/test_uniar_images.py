@@ -34,7 +34,7 @@ def test_all_images_of_a_question_are_shown(model: UniARModel, monkeypatch: pyte
     both = ask(model, monkeypatch, tmp_path, {"images": ["b.png", "a.png"]}, "b.png")
     assert [image.getpixel((0, 0)) for image in both] == [(0, 0, 255), (255, 0, 0)]
     assert [image.getpixel((0, 0)) for image in ask(model, monkeypatch, tmp_path, {}, "a.png")] == [(255, 0, 0)]
-    assert ask(model, monkeypatch, tmp_path, {"images": []}, None) == []
+    assert ask(model, monkeypatch, tmp_path, {"images": []}, None) is None
 
 
 def test_an_image_that_is_lost_is_named(model: UniARModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
