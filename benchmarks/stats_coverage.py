@@ -19,6 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from evals.analysis.verdicts import Verdicts  # noqa: E402
 from evals.stats import errors, margins, permutation, power, resampling, sums  # noqa: E402
 from evals.stats.mcnemar import mcnemar  # noqa: E402
 
@@ -135,6 +136,48 @@ def planted(count: int, *, fall: float = 0.02, alpha: float = 0.05, wanted: floa
     return {"prompts": sum(sizes), "caught": caught[fall] / count, "false alarms": caught[0.0] / count}
 
 
+def gated(count: int, *, fall: float = 0.02, repeats: int = 4) -> dict[str, float]:
+    """Return shares of the gate's verdicts, from `uniar-eval power RUN` to the exit code: run and baseline are drawn anew each time."""
+    from evals.analysis.gate import gate
+    from evals.analysis.power import of_run
+
+    rng = np.random.default_rng(3)
+    stated = of_run(_verdicts(draw_values(GENEVAL, repeats, rng, 0.0)), effect=fall)
+    sizes = tuple(round(size * stated.needed / sum(GENEVAL)) for size in GENEVAL)
+    shares: dict[str, float] = {"prompts": sum(sizes)}
+    for truth in (fall, 0.0):
+        verdicts = []
+        for _ in range(count):
+            first, second = draw_values(sizes, repeats, rng, 0.0, truth)
+            verdicts.append(gate(_verdicts([second]), _verdicts([first]), margins={"simulated.overall": fall}).verdict)
+        shares |= {f"{name}, true fall {truth:g}": verdicts.count(name) / count for name in ("pass", "regression", "inconclusive")}
+    return shares
+
+
+def draw_values(sizes: tuple[int, ...], repeats: int, rng: np.random.Generator, *falls: float) -> list[list[np.ndarray]]:
+    """Return for each fall and task verdicts (prompts, repeats) over the same prompts, right in 0.6 of the cases less the fall."""
+    chances = [rng.beta(1.2, 0.8, size=size)[:, None] for size in sizes]
+    return [[(rng.random((len(c), repeats)) < c * (1 - fall / 0.6)) * 1.0 for c in chances] for fall in falls]
+
+
+def _verdicts(runs: list[list[np.ndarray]]) -> Verdicts:
+    from evals.metrics.aggregate import Row
+    from evals.types import Outcome
+
+    table = {}
+    for task, prompts in enumerate(runs[0]):
+        for number, own in enumerate(prompts):
+            for repeat, value in enumerate(own.tolist()):
+                name = f"{task}-{number}"
+                table[name, repeat] = Row(name, f"task {task}", (), Outcome.OK, value, "", {"correct": value}, {}, name)
+    known = float(np.mean([own.mean() for own in runs[0]]))
+    return Verdicts(
+        path=Path("simulated"), model="simulated", weights="", suite="simulated", title="Simulated", profile="official",
+        protocol="simulated", seed=0, measurement={}, sampling={}, value="correct", headline="macro_over_tasks", known=known, low=None,
+        high=None, scale=(0.0, 1.0), status="complete", table=table,
+    )  # fmt: skip
+
+
 def _within(interval: tuple[float, float], truth: float) -> bool:
     return interval[0] <= truth <= interval[1]
 
@@ -150,6 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         (world.name, lambda world=world: measure(world, options.draws, resampled=options.resampled)) for world in WORLDS
     ]
     jobs.append(("planted fall of 2 points, n by the power formula", lambda: planted(min(1000, options.draws))))
+    jobs.append(("gate at the n that uniar-eval power states, margin 2 points", lambda: gated(min(400, options.draws))))
     for name, job in jobs:
         if options.only in name:
             started = time.perf_counter()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evals import ranks
-from evals.analysis.pairing import LOST, POOLED, WON, Matched, match, span_of
+from evals.analysis.pairing import LOST, POOLED, WON, Matched, inside, match, span_of
 from evals.analysis.verdicts import Verdicts, differences_allowed, refuse_unlike
 from evals.errors import DataError
 from evals.metrics.bootstrap import generator
@@ -181,6 +181,10 @@ def delta_of(matched: Matched, recipe: ranks.Recipe, *, name: str, first: Verdic
     # Equal values outside the suite's scale leave nothing that tells how far a prompt could differ.
     found = None if found is None or found.error <= 0.0 else found
     low, high = (None, None) if found is None else found.interval()
+    if low is not None and high is not None and inside(first, matched):
+        # Two prompts tell so little that their interval would leave the scale.
+        most = abs(first.scale[1] - first.scale[0])
+        low, high = max(low, -most), min(high, most)
     tail = label_swap(pair, rng=generator(first.seed, f"compare/swap/{name}"))
     drawn = None if found is None else resampling.summary(resampling.paired_draws(pair, rng=generator(first.seed, f"compare/{name}")))
     counts = matched.counts(first.better)

@@ -126,6 +126,12 @@ def lost_scores(first: Verdicts, second: Verdicts) -> dict[Key, Row]:
     return gone
 
 
+def inside(first: Verdicts, matched: Matched) -> bool:
+    """Return whether all values keep to the suite's scale."""
+    low, high = sorted(first.scale)
+    return all(low <= row.value <= high for row in (*matched.first, *matched.second) if row.value is not None)
+
+
 def span_of(first: Verdicts, matched: Matched) -> float:
     """Return the most by which one prompt can be taken to differ: the largest difference seen, once enough prompts differ.
 
@@ -136,8 +142,7 @@ def span_of(first: Verdicts, matched: Matched) -> float:
         groups.setdefault(row.prompt, []).append(difference)
     seen = [abs(sum(own) / len(own)) for own in groups.values()]
     low, high = sorted(first.scale)
-    inside = all(low <= row.value <= high for row in (*matched.first, *matched.second) if row.value is not None)
-    if inside and sum(size > 1e-9 for size in seen) < ENOUGH:
+    if inside(first, matched) and sum(size > 1e-9 for size in seen) < ENOUGH:
         return high - low
     return max(seen, default=0.0)
 

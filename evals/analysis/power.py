@@ -152,7 +152,7 @@ def _alone(run: Verdicts, span: float, common: dict[str, Any]) -> Power:
             f"{run.path}: got one output a prompt, which does not tell how far draws differ; expected two or more "
             "(--set generate.repeats=2), or a second run: --baseline FILE|RUN."
         )
-    variance = sum(sizes) * (2.0 * drawn + errors.floor(sizes, span))
+    variance = sum(sizes) * errors.with_added(2.0 * drawn, sizes, span)
     return Power(
         basis="two runs of equal models, from the spread of each prompt's own outputs",
         variance=variance,

@@ -103,7 +103,8 @@ def of_run(run: RunReader) -> Verdicts:
     value = str(report.get("value", "correct"))
     repeats = int((resolved.get("generate") or {}).get("repeats", 1))
     scale = (float(report.get("worst", 0.0)), float(report.get("best", 1.0)))
-    scores = run.scores(results["scorer"]) if results.get("scorer") else []
+    scorer = results.get("scorer") or next(iter(run.suite_scorers), None)
+    scores = run.scores(scorer) if scorer else []
     if results and not scores:
         raise DataError(
             f'{run.path}: report.value: got "{value}", a number of the whole set; expected a score of each output. '

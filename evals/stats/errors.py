@@ -66,7 +66,7 @@ def paired_spread(pair: Pair, *, span: float = 0.0) -> Spread | None:
     found = _spread(delta(pair), influences(pair))
     if found is None or not span:
         return found
-    return found._replace(error=math.sqrt(found.error**2 + floor(pair.sizes, span)))
+    return found._replace(error=math.sqrt(with_added(found.error**2, pair.sizes, span)))
 
 
 def influence(parts: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray]:
@@ -128,9 +128,10 @@ def within(strata: Sequence[Sequence[Sequence[float]]], by: Sequence[float]) -> 
     return math.fsum(parts)
 
 
-def floor(sizes: Sequence[int], span: float) -> float:
-    """Return the variance of the two added prompts that differ by `span` (see `paired_spread`)."""
-    return 2.0 * (span * _weight(sizes)) ** 2
+def with_added(variance: float, sizes: Sequence[int], span: float) -> float:
+    """Return a difference's variance with the two prompts added that differ by `span` (see `paired_spread`)."""
+    whole = sum(sizes)
+    return (variance + 2.0 * (span * _weight(sizes)) ** 2) * (whole / (whole + 2)) ** 2
 
 
 def _spread(middle: float, moved: Sequence[np.ndarray]) -> Spread | None:

@@ -77,13 +77,12 @@ def test_a_ratio_of_sums_has_the_delta_methods_error():
 
 
 def test_added_prompts_are_bonett_and_price():
-    # 100 pairs, 9 won and 3 lost; Bonett & Price 2012, eq. 3, but around the plain difference.
+    # 100 pairs, 9 won and 3 lost: one is added to each (Bonett & Price 2012, eq. 3).
     a = [0] * 9 + [1] * 3 + [1] * 88
     b = [1] * 9 + [0] * 3 + [1] * 88
-    found = errors.paired_spread(paired(a, b), span=1.0)
-    plain = (12 / 100 - 0.06**2) / 99
-    assert found.error == pytest.approx(math.sqrt(plain + 2 / 100**2), rel=1e-6)
-    assert errors.paired_spread(paired(b, b), span=1.0).error == pytest.approx(math.sqrt(2) / 100)
+    theirs = (14 / 102 - (6 / 102) ** 2) / 102
+    assert errors.paired_spread(paired(a, b), span=1.0).error == pytest.approx(math.sqrt(theirs), rel=0.006)
+    assert errors.paired_spread(paired(b, b), span=1.0).error == pytest.approx(math.sqrt(2 / 102 / 102))
     assert errors.paired_spread(paired(b, b)).error == 0.0
 
 
