@@ -84,7 +84,7 @@ def measure(world: World, count: int, *, resampled: int, swaps: int = 999, alpha
         swaps: draws of a permutation test.
         alpha: of the tests.
     """
-    rng = np.random.default_rng(int.from_bytes(world.name.encode()[:8], "big"))
+    rng = np.random.default_rng(list(world.name.encode()))
     hits: dict[str, list[float]] = {}
     for at in range(count):
         pair = draw(world, rng)

@@ -148,6 +148,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "best_of_n": "evals.metrics.shared_context:best_of_n",
         "macro_over_tasks": "evals.metrics.aggregate:macro_over_tasks",
         "mean": "evals.metrics.aggregate:mean_over_outputs",
+        "pass_at_k": "evals.metrics.tries:pass_at_k",
     },
     "vqa": {
         "shapes": "evals.perception.shapes_vqa:ShapesVqa",
