@@ -83,7 +83,11 @@ def recipe_of(table: Sequence[aggregate.Row], *, headline: str, value: str, know
     """
     import numpy as np
 
+    equal = len({row.value for row in table if row.value is not None}) < 2
     for recipe in _recipes(headline, value, table):
+        if equal and not (headline in _MEANS or recipe.values or recipe.weights):
+            # All means of equal values are that value: it says nothing of what an unknown headline is.
+            continue
         _, sums = add_up(table, recipe)
         with np.errstate(divide="ignore", invalid="ignore"):
             again = float(recipe.statistic([part.sum(axis=0, keepdims=True) for part in sums])[0])
@@ -152,6 +156,7 @@ def _draw(runs: Sequence[Sums], *, seed: int, name: str) -> list[np.ndarray]:
         return [run.statistic([np.concatenate(part) for part in totals[at]]) for at, run in enumerate(runs)]
 
 
+_MEANS = ("macro_over_tasks", "mean")
 _ONEIG = ("distance", "exact", "matched", "total", "limit")
 
 

@@ -90,6 +90,13 @@ def test_a_headline_of_another_kind_gives_way_to_the_mean_and_says_so(verdicts):
     assert found.overall.delta == 0.0
 
 
+def test_equal_values_do_not_pass_for_a_headline(verdicts):
+    right = verdicts({"a": [[1.0]] * 9}, headline="pope_f1", known=1.0)
+    assert compare([right, right]).others[0].overall_of.startswith('mean of "correct" over all outputs, since the headline "pope_f1"')
+    plain = verdicts({"a": [[1.0]] * 9}, headline="mean", known=1.0)
+    assert compare([plain, plain]).others[0].overall_of == "headline, mean"
+
+
 def test_values_outside_the_scale_have_intervals_of_their_own_size(verdicts):
     decibels = [[20 + at % 7] for at in range(40)]
     better = [[value[0] + 1 + at % 2 / 10] for at, value in enumerate(decibels)]
