@@ -156,7 +156,9 @@ def _draw(runs: Sequence[Sums], *, seed: int, name: str) -> list[np.ndarray]:
         return [run.statistic([np.concatenate(part) for part in totals[at]]) for at, run in enumerate(runs)]
 
 
-_MEANS = frozenset({"macro_over_tasks", "mean", "dpg_overall", "gedit_average", "imgedit_item_mean", "imgedit_type_mean", "oneig_alignment"})
+_MEANS = frozenset(
+    {"macro_over_tasks", "mean", "dpg_overall", "gedit_average", "imgedit_item_mean", "imgedit_type_mean", "oneig_alignment"}
+)
 """Headlines that are means of values, of all or of tasks."""
 _ONEIG = ("distance", "exact", "matched", "total", "limit")
 
