@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import CanaryError, ModelError
+from evals.perception.device import device_of
 from evals.perception.on_disk import is_here
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class BlipVqa:
         import torch
         from transformers import AutoTokenizer, BlipForQuestionAnswering
 
-        device = self._device if self._device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_of(self._device)
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.checkpoint, local_files_only=True)
             model = BlipForQuestionAnswering.from_pretrained(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.errors import ModelError
+from evals.perception import open_clip_weights
 from evals.protocols import Detection
 from evals.vocabulary import COLORS
 
@@ -27,9 +26,6 @@ TEMPLATES: tuple[str, ...] = (
 )
 BACKGROUND = (153, 153, 153)
 LOGIT_SCALE = 100.0
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 
 
 def color_texts(object_class: str) -> list[list[str]]:
@@ -127,67 +123,22 @@ class OpenClipColor:
         self.crop = crop
         self._pretrained = pretrained
         self._device = device
-        self._weights_file = self._find(checkpoint, cache_dir)
-        self._loaded: tuple[Any, Any, Any, str] | None = None
+        self._weights_file = open_clip_weights.find(
+            checkpoint,
+            cache_dir,
+            model=model,
+            pretrained=pretrained,
+            role="color",
+            usual=("ViT-L-14-quickgelu", "timm/vit_large_patch14_clip_224.openai"),
+        )
+        self._loaded: open_clip_weights.OpenClip | None = None
         self._classifiers: dict[str, torch.Tensor] = {}
 
-    def _find(self, checkpoint: str | None, cache_dir: str | None) -> Path:
-        # Looks at the disk alone: no network, no hang.
-        if checkpoint is not None:
-            path = Path(checkpoint)
-            for candidate in (path, *(path / name for name in WEIGHT_FILES)):
-                if candidate.is_file() and candidate.suffix == ".safetensors":
-                    return candidate
-            got = checkpoint
-            repository = "timm/vit_large_patch14_clip_224.openai"
-        else:
-            from huggingface_hub import try_to_load_from_cache
-            from open_clip.pretrained import get_pretrained_cfg
-
-            known = get_pretrained_cfg(self.model_name, self._pretrained)
-            if not known.get("hf_hub"):
-                raise ModelError(
-                    f"color open-clip: pretrained: got {self.model_name} with {self._pretrained}; expected a tag that "
-                    "open_clip knows on the Hub. Use ViT-L-14-quickgelu with openai, or set checkpoint."
-                )
-            repository = known["hf_hub"].rstrip("/")
-            for name in WEIGHT_FILES:
-                found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
-                if isinstance(found, str):
-                    return Path(found)
-            got = f"no {repository} in the local cache"
-        raise ModelError(
-            f"color open-clip: checkpoint: got {got}; expected the safetensors weights of {self.model_name}. Run "
-            f"`hf download {repository} {WEIGHT_FILES[0]}`, or copy that file to this machine and add "
-            "--set roles.color.checkpoint=FILE."
-        )
-
-    def _load(self) -> tuple[Any, Any, Any, str]:
-        # (model, image transform, tokenizer, device).
-        if self._loaded is not None:
-            return self._loaded
-        import open_clip
-        import torch
-
-        device = self._device if self._device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            model = open_clip.create_model(
-                self.model_name,
-                pretrained=str(self._weights_file),
-                device=device,
-                # open_clip 3 only warns when OpenAI's weights meet plain GELU.
-                force_quick_gelu=self._pretrained == "openai",
+    def _load(self) -> open_clip_weights.OpenClip:
+        if self._loaded is None:
+            self._loaded = open_clip_weights.load(
+                self._weights_file, model=self.model_name, pretrained=self._pretrained, device=self._device, role="color"
             )
-        except (RuntimeError, ValueError, OSError, AssertionError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(
-                f"color open-clip: checkpoint: got {self._weights_file}, which does not load as {self.model_name} "
-                f"({reason}); expected its weights. Check `model` and `checkpoint`."
-            ) from error
-        transform = open_clip.image_transform(
-            model.visual.image_size, is_train=False, mean=MEAN, std=STD, interpolation="bicubic", resize_mode="shortest"
-        )
-        self._loaded = (model.eval(), transform, open_clip.get_tokenizer(self.model_name), device)
         return self._loaded
 
     def _precision(self, device: str) -> AbstractContextManager[Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.errors import CanaryError, ModelError
+from evals.perception.device import device_of
 from evals.perception.on_disk import is_here
-from evals.perception.weight_file import device_of
 
 if TYPE_CHECKING:
     import torch

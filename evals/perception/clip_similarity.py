@@ -5,17 +5,13 @@ Source: Karine-Huang/T2I-CompBench 1b70949, `CLIPScore_eval/CLIP_similarity.py` 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evals.errors import CanaryError, ModelError
+from evals.perception import open_clip_weights
+from evals.perception.clip_pair import prefers_red
 
 if TYPE_CHECKING:
     from PIL import Image
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-WEIGHT_FILES = ("open_clip_model.safetensors", "model.safetensors")
 
 
 class ClipSimilarity:
@@ -47,63 +43,21 @@ class ClipSimilarity:
         self.model_name = model
         self._pretrained = pretrained
         self._device = device
-        self._file = self._find(checkpoint, cache_dir)
-        self._loaded: tuple[Any, Any, Any, str] | None = None
-
-    def _find(self, checkpoint: str | None, cache_dir: str | None) -> Path:
-        # Looks at the disk alone: no network, no hang.
-        got, repository = checkpoint, "timm/vit_base_patch32_clip_224.openai"
-        if checkpoint is not None:
-            path = Path(checkpoint)
-            for candidate in (path, *(path / name for name in WEIGHT_FILES)):
-                if candidate.is_file() and candidate.suffix == ".safetensors":
-                    return candidate
-        else:
-            from huggingface_hub import try_to_load_from_cache
-            from open_clip.pretrained import get_pretrained_cfg
-
-            repository = str(get_pretrained_cfg(self.model_name, self._pretrained).get("hf_hub", "")).rstrip("/")
-            if not repository:
-                raise ModelError(
-                    f"embedder open-clip: pretrained: got {self.model_name} with {self._pretrained}; expected a tag that open_clip knows "
-                    "on the Hub. Use ViT-B-32-quickgelu with openai, or set checkpoint."
-                )
-            for name in WEIGHT_FILES:
-                found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
-                if isinstance(found, str):
-                    return Path(found)
-            got = f"no {repository} in the local cache"
-        raise ModelError(
-            f"embedder open-clip: checkpoint: got {got}; expected the safetensors weights of {self.model_name}. Run `hf download "
-            f"{repository} {WEIGHT_FILES[0]}`, or copy that file to this machine and add --set roles.embedder.checkpoint=FILE."
+        self._file = open_clip_weights.find(
+            checkpoint,
+            cache_dir,
+            model=model,
+            pretrained=pretrained,
+            role="embedder",
+            usual=("ViT-B-32-quickgelu", "timm/vit_base_patch32_clip_224.openai"),
         )
+        self._loaded: open_clip_weights.OpenClip | None = None
 
-    def _load(self) -> tuple[Any, Any, Any, str]:
-        # (model, image transform, tokenizer, device).
-        if self._loaded is not None:
-            return self._loaded
-        import open_clip
-        import torch
-
-        device = self._device if self._device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            model = open_clip.create_model(
-                self.model_name,
-                pretrained=str(self._file),
-                device=device,
-                # open_clip 3 only warns when OpenAI's weights meet plain GELU.
-                force_quick_gelu=self._pretrained == "openai",
+    def _load(self) -> open_clip_weights.OpenClip:
+        if self._loaded is None:
+            self._loaded = open_clip_weights.load(
+                self._file, model=self.model_name, pretrained=self._pretrained, device=self._device, role="embedder"
             )
-        except (RuntimeError, ValueError, OSError, AssertionError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(
-                f"embedder open-clip: checkpoint: got {self._file}, which does not load as {self.model_name} ({reason}); expected its "
-                "weights. Check `model` and `checkpoint`."
-            ) from error
-        transform = open_clip.image_transform(
-            model.visual.image_size, is_train=False, mean=MEAN, std=STD, interpolation="bicubic", resize_mode="shortest"
-        )
-        self._loaded = (model.eval(), transform, open_clip.get_tokenizer(self.model_name), device)
         return self._loaded
 
     def canary(self) -> None:
@@ -112,15 +66,7 @@ class ClipSimilarity:
         Raises:
             CanaryError: red fits "blue" better: the weights are not a trained CLIP's.
         """
-        from PIL import Image
-
-        picture = Image.new("RGB", (224, 224), (220, 20, 20))
-        right, wrong = self.similarity(picture, "a plain red image"), self.similarity(picture, "a plain blue image")
-        if not right > wrong:
-            raise CanaryError(
-                f"embedder open-clip: canary: got {right:.3f} for red and {wrong:.3f} for blue on a red picture; expected more for red. "
-                f"{self._file} holds no trained CLIP."
-            )
+        prefers_red(self.similarity, asked=f"embedder open-clip: {self._file}")
 
     def similarity(self, image: Image.Image, text: str) -> float:
         """Return the cosine of an RGB image and a text."""

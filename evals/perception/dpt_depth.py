@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import ModelError
+from evals.perception.device import device_of
 from evals.perception.on_disk import is_here
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class DptDepth:
         import torch
         from transformers import DPTForDepthEstimation
 
-        device = self._device if self._device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_of(self._device)
         try:
             model = DPTForDepthEstimation.from_pretrained(self.checkpoint, local_files_only=True, use_safetensors=True, dtype=torch.float32)
         except (OSError, ValueError, RuntimeError) as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.errors import ModelError
 from evals.perception import weight_file
+from evals.perception.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ class HpsModel:
         if self._loaded is None:
             import open_clip
 
-            device = weight_file.device_of(self._device)
+            device = device_of(self._device)
             try:
                 network = open_clip.create_model(self._name, pretrained=None)
                 tokenizer = open_clip.get_tokenizer(self._name)

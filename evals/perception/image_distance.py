@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from evals.errors import ModelError
 from evals.perception import weight_file
+from evals.perception.device import device_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,7 +72,7 @@ class DreamSim:
         if self._loaded is None:
             import importlib
 
-            device = weight_file.device_of(self._device)
+            device = device_of(self._device)
             try:
                 # By name: the package is optional, and need not be there for whoever reads this file.
                 network, preprocess = importlib.import_module("dreamsim").dreamsim(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.errors import ModelError
 from evals.perception import reward_head, weight_file
+from evals.perception.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -177,7 +178,7 @@ class ImageRewardModel:
             from transformers import BertTokenizer
 
             network = build(weight_file.read(self._file), path=self._file)
-            device = weight_file.device_of(self._device)
+            device = device_of(self._device)
             for part in network[:3]:
                 part.to(device)
             self._loaded = (network, BertTokenizer(vocab=self._words, do_lower_case=True))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.perception import weight_file
+from evals.perception.device import device_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ class InceptionFeatures:
         import numpy as np
         import torch
 
-        device = weight_file.device_of(self._device)
+        device = device_of(self._device)
         if self._network is None:
             network = build()
             weight_file.load_into(network, weight_file.read(self._file), path=self._file, what="FID's Inception-v3")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.perception import weight_file
+from evals.perception.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Lpips:
         import torch
 
         if self._network is None:
-            self._network = build(self.net, weight_file.read(self._file), path=self._file).to(weight_file.device_of(self._device))
+            self._network = build(self.net, weight_file.read(self._file), path=self._file).to(device_of(self._device))
         device = next(self._network.parameters()).device
         with torch.no_grad():
             pair = [pixels(one).to(device) * 2 - 1 for one in (image, other)]

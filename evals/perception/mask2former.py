@@ -7,12 +7,13 @@ benchmark, so single decisions near a threshold may differ: results are named "G
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import ModelError
+from evals.perception.device import device_of
 from evals.perception.mask2former_postprocess import Instances, instances
 from evals.perception.mask2former_preprocess import Prepared, prepare
+from evals.perception.on_disk import is_here
 from evals.protocols import Detection
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Mask2FormerDetector:
         self.max_per_image = max_per_image
         self._device = device
         self._model: Any = None
-        if not Path(checkpoint).joinpath("config.json").is_file() and not _is_cached(checkpoint):
+        if not is_here(checkpoint):
             raise ModelError(
                 f"detector mask2former: checkpoint: got {checkpoint}; expected a folder with config.json and weights, "
                 "or a Hub model in the local cache. "
@@ -75,7 +76,7 @@ class Mask2FormerDetector:
         import torch
         from transformers import Mask2FormerForUniversalSegmentation
 
-        device = self._device if self._device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_of(self._device)
         try:
             model, report = Mask2FormerForUniversalSegmentation.from_pretrained(
                 self.checkpoint, local_files_only=True, output_loading_info=True, dtype=torch.float32
@@ -147,14 +148,3 @@ class Mask2FormerDetector:
         return [
             Detection(label=label, score=score, box=tuple(box), mask=masks[index]) for label, score, box, index in rows
         ]
-
-
-def _is_cached(name: str) -> bool:
-    # Asked of the cache folder alone: no network, no hang.
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError:
-        return False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.errors import ModelError
 from evals.perception import weight_file
+from evals.perception.device import device_of
 from evals.perception.on_disk import is_here
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class CsdEncoder:
         from torchvision import transforms
 
         if self._network is None:
-            self._network = build_csd(weight_file.read(self._file), path=self._file).to(weight_file.device_of(self._device))
+            self._network = build_csd(weight_file.read(self._file), path=self._file).to(device_of(self._device))
         side = self._network.config.image_size
         prepare = transforms.Compose(
             [
@@ -146,7 +147,7 @@ class StyleEncoder:
             side = network.config.image_size
             # The benchmark takes the processor's defaults; only the side follows the network.
             processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-            network = network.to(weight_file.device_of(self._device), dtype=getattr(torch, self._dtype)).eval()
+            network = network.to(device_of(self._device), dtype=getattr(torch, self._dtype)).eval()
             self._loaded = (network, processor)
         return self._loaded
 

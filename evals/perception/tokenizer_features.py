@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from evals.perception.device import device_of
 from evals.perception.inception import Seen
-from evals.perception.weight_file import device_of
 
 if TYPE_CHECKING:
     from PIL import Image

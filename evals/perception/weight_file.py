@@ -149,12 +149,3 @@ def convert(source: Path, target: Path) -> int:
     except OSError as error:
         raise ModelError(f"{target}: got {error.strerror}; expected a place that can be written. Give another OUT.") from error
     return len(state)
-
-
-def device_of(name: str) -> str:
-    """`auto` becomes cuda where there is one."""
-    if name != "auto":
-        return name
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -244,3 +244,9 @@ def test_the_mini_worlds_words_and_answers() -> None:
     assert answers == {"a red star?": 1.0, "a star?": 1.0, "a blue star?": 0.0, "a red ring?": 0.0, "a circle?": 0.0}
     with pytest.raises(DataError, match="got the question"):
         vqa.probability(image, "what is it?")
+
+
+@pytest.mark.parametrize("name", ["a b/c?", "x--y/z..", "one/two/three", "./nowhere"])
+def test_a_name_that_no_checkpoint_can_have_is_told_in_one_sentence(name: str) -> None:
+    with pytest.raises(ModelError, match="vqa blip: checkpoint: got .*; expected a folder"):
+        BlipVqa(checkpoint=name)
