@@ -7,7 +7,7 @@ one that stands in for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from evals.errors import CanaryError, DataError, PluginError
@@ -118,10 +118,32 @@ class ClipScorer(_Scorer):
         self.parts = {"clip": Clip(roles, self.name)}
 
 
-class Spatial2dScorer(_Scorer):
-    """Places in the plane; roles `detector` and, for official prompts, `phrases`. Arguments: see `Sight`."""
+class _Sighted(_Scorer):
+    """One way of measuring by what a detector sees. Arguments: see `Sight`."""
 
-    name = "compbench-spatial-2d"
+    way: ClassVar[str]
+    part: ClassVar[Callable[[Roles, str, Sight], Part]]
+
+    def __init__(
+        self,
+        *,
+        roles: Roles,
+        substitute: str | None = None,
+        classes: str | Sequence[str] = "coco",
+        aliases: Mapping[str, str] | None = None,
+        threshold: float = 0.5,
+        side: int | None = 479,
+        max_side: int = 480,
+    ) -> None:
+        sight = Sight(substitute=substitute, classes=classes, aliases=aliases or {}, threshold=threshold, side=side, max_side=max_side)
+        self.parts = {self.way: type(self).part(roles, self.name, sight)}
+
+
+class _Placed(_Scorer):
+    """The same where places in the plane count, and so a distance. Arguments: see `Sight`."""
+
+    way: ClassVar[str]
+    part: ClassVar[Callable[[Roles, str, Sight], Part]]
 
     def __init__(
         self,
@@ -144,76 +166,31 @@ class Spatial2dScorer(_Scorer):
             max_side=max_side,
             distance_threshold=distance_threshold,
         )
-        self.parts = {"spatial-2d": Spatial2d(roles, self.name, sight)}
+        self.parts = {self.way: type(self).part(roles, self.name, sight)}
 
 
-class Spatial3dScorer(_Scorer):
-    """Places in depth; roles `detector`, `depth` and, for official prompts, `phrases`. Arguments: see `Sight`."""
+class Spatial2dScorer(_Placed):
+    """Places in the plane; roles `detector` and, for official prompts, `phrases`."""
 
-    name = "compbench-spatial-3d"
-
-    def __init__(
-        self,
-        *,
-        roles: Roles,
-        substitute: str | None = None,
-        classes: str | Sequence[str] = "coco",
-        aliases: Mapping[str, str] | None = None,
-        threshold: float = 0.5,
-        side: int | None = 479,
-        max_side: int = 480,
-    ) -> None:
-        sight = Sight(substitute=substitute, classes=classes, aliases=aliases or {}, threshold=threshold, side=side, max_side=max_side)
-        self.parts = {"spatial-3d": Spatial3d(roles, self.name, sight)}
+    name, way, part = "compbench-spatial-2d", "spatial-2d", Spatial2d
 
 
-class NumeracyScorer(_Scorer):
-    """Numbers of things; role `detector`. Arguments: see `Sight`."""
+class Spatial3dScorer(_Sighted):
+    """Places in depth; roles `detector`, `depth` and, for official prompts, `phrases`."""
 
-    name = "compbench-numeracy"
-
-    def __init__(
-        self,
-        *,
-        roles: Roles,
-        substitute: str | None = None,
-        classes: str | Sequence[str] = "coco",
-        aliases: Mapping[str, str] | None = None,
-        threshold: float = 0.5,
-        side: int | None = 479,
-        max_side: int = 480,
-    ) -> None:
-        sight = Sight(substitute=substitute, classes=classes, aliases=aliases or {}, threshold=threshold, side=side, max_side=max_side)
-        self.parts = {"numeracy": Numeracy(roles, self.name, sight)}
+    name, way, part = "compbench-spatial-3d", "spatial-3d", Spatial3d
 
 
-class ComplexScorer(_Scorer):
-    """Complex prompts, 3-in-1; roles `vqa`, `phrases`, `embedder` and `detector`. Arguments: see `Sight`."""
+class NumeracyScorer(_Sighted):
+    """Numbers of things; role `detector`."""
 
-    name = "compbench-complex"
+    name, way, part = "compbench-numeracy", "numeracy", Numeracy
 
-    def __init__(
-        self,
-        *,
-        roles: Roles,
-        substitute: str | None = None,
-        classes: str | Sequence[str] = "coco",
-        aliases: Mapping[str, str] | None = None,
-        threshold: float = 0.5,
-        side: int | None = 479,
-        max_side: int = 480,
-        distance_threshold: float = 150,
-    ) -> None:
-        sight = Sight(
-            substitute=substitute,
-            classes=classes,
-            aliases=aliases or {},
-            threshold=threshold,
-            side=side,
-            max_side=max_side,
-            distance_threshold=distance_threshold,
-        )
-        self.parts = {"complex": Complex(roles, self.name, sight)}
+
+class ComplexScorer(_Placed):
+    """Complex prompts, 3-in-1; roles `vqa`, `phrases`, `embedder` and `detector`."""
+
+    name, way, part = "compbench-complex", "complex", Complex
 
 
 class CompBenchScorer(_Scorer):
