@@ -27,6 +27,7 @@ from evals.reward_rules import (
     wanted_text,
 )
 from evals.scorers.geneval import GenEvalScorer
+from evals.store.pictures import through_jpeg
 from evals.types import Outcome, Output, Sample
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class GenEvalReward:
     Args:
         scorer: says what an image shows.
         policy: one of `POLICIES`.
-        jpeg_quality: see `prepared`.
+        jpeg_quality: see `evals.store.pictures.through_jpeg`.
     """
 
     def __init__(self, scorer: GenEvalScorer, *, policy: str = "official", jpeg_quality: int | None = None) -> None:
@@ -71,7 +72,7 @@ class GenEvalReward:
         sample = Sample(sample_id="0", task=str(row.get("tag")), prompt=str(row.get("prompt", "")), metadata=dict(row))
         output = Output(sample_id="0", task=sample.task, repeat=0, seed=0, outcome=Outcome.OK)
         # A colour is needed where the count is right, and there the scorer has asked for it.
-        score = self.scorer.score(sample, output, prepared(image, self.jpeg_quality))
+        score = self.scorer.score(sample, output, through_jpeg(image, self.jpeg_quality))
         found = score.evidence["detections"]
         credit = partial_credit(row, found, position_threshold=self.scorer.position_threshold, policy=self.policy)
         return credit, bool(score.values["correct"])
@@ -118,7 +119,7 @@ def geneval(
         color_settings: its keyword arguments.
         classes: see `GenEvalScorer`; None takes the detector's world.
         policy: `official` or `strict`, see `partial_credit`.
-        jpeg_quality: see `prepared`; the published server is sent 75.
+        jpeg_quality: see `evals.store.pictures.through_jpeg`; the published server is sent 75.
         swap_channels: detect on swapped red and blue, as the published server does.
         thresholds: further settings of `GenEvalScorer`.
 
@@ -145,7 +146,7 @@ class OcrReward:
 
     Args:
         ocr: `read(image)` -> lines, see `evals.protocols.Ocr`; plain texts do as well.
-        jpeg_quality: see `prepared`.
+        jpeg_quality: see `evals.store.pictures.through_jpeg`.
     """
 
     def __init__(self, ocr: Any, *, jpeg_quality: int | None = None) -> None:
@@ -158,7 +159,7 @@ class OcrReward:
             wanted = wanted_text(record["instruction"])
             if not wanted.replace(" ", ""):
                 return RewardValue(value=None, outcome="not_applicable", reason="the prompt has no text in double quotes")
-            read = join_lines(self.ocr.read(prepared(image, self.jpeg_quality)))
+            read = join_lines(self.ocr.read(through_jpeg(image, self.jpeg_quality)))
             return RewardValue(value=ocr_reward(wanted, read), outcome="ok")
 
         return _each(images, records, one, task="ocr")
@@ -193,7 +194,7 @@ class UnifiedReward:
     Args:
         judge: `ask(question, images)` -> the reply's text (or an object with `text`).
         policy: what a reply that lacks a score is: `official` counts it as 0 as long as there is another, `strict` has no value.
-        jpeg_quality: see `prepared`; the published judge is sent 95.
+        jpeg_quality: see `evals.store.pictures.through_jpeg`; the published judge is sent 95.
     """
 
     def __init__(self, judge: Any, *, policy: str = "official", jpeg_quality: int | None = None) -> None:
@@ -203,7 +204,7 @@ class UnifiedReward:
         """One value an image, in order."""
 
         def one(image: Image.Image, record: Mapping[str, Any]) -> RewardValue:
-            reply = self.judge.ask(QUESTION.format(prompt=record["instruction"]), [prepared(image, self.jpeg_quality)])
+            reply = self.judge.ask(QUESTION.format(prompt=record["instruction"]), [through_jpeg(image, self.jpeg_quality)])
             lost = unusable(reply) if isinstance(reply, Reply) else None
             if lost is not None:
                 return RewardValue(value=None, outcome="failed", reason=lost[1])
@@ -227,19 +228,6 @@ def unified(*, judge: str, policy: str = "official", jpeg_quality: int | None = 
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------
-
-
-def prepared(image: Image.Image, jpeg_quality: int | None) -> Image.Image:
-    """The image as it is (None, the default), or as JPEG of that quality brings it: the published servers are sent JPEG."""
-    if jpeg_quality is None:
-        return image
-    import io
-
-    from PIL import Image
-
-    stream = io.BytesIO()
-    image.convert("RGB").save(stream, "JPEG", quality=jpeg_quality)
-    return Image.open(stream).convert("RGB")
 
 
 def _each(

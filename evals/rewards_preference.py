@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import sentence
-from evals.rewards import RewardValue, prepared
+from evals.rewards import RewardValue
 from evals.scorers.hpsv2 import HpsScorer
+from evals.store.pictures import through_jpeg
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +22,7 @@ class HpsReward:
 
     Args:
         scorer: the suites' own.
-        jpeg_quality: see `evals.rewards.prepared`.
+        jpeg_quality: see `evals.store.pictures.through_jpeg`.
     """
 
     def __init__(self, scorer: HpsScorer, *, jpeg_quality: int | None = None) -> None:
@@ -35,7 +36,7 @@ class HpsReward:
         if image is None:
             return RewardValue(value=None, outcome="failed", reason="there is no image")
         try:
-            fit = self.scorer.model.fit(prepared(image, self.jpeg_quality), record["instruction"])
+            fit = self.scorer.model.fit(through_jpeg(image, self.jpeg_quality), record["instruction"])
         except Exception as error:
             return RewardValue(value=None, outcome="failed", reason=sentence(error))
         return RewardValue(value=fit.cosine, outcome="ok")
@@ -46,7 +47,7 @@ def hpsv2(*, weights: str = "v2.1", jpeg_quality: int | None = None, **settings:
 
     Args:
         weights: `v2.1` as published, or `v2.0`.
-        jpeg_quality: see `evals.rewards.prepared`; the published server is sent 75.
+        jpeg_quality: see `evals.store.pictures.through_jpeg`; the published server is sent 75.
         settings: further settings of `evals.scorers.hpsv2.HpsScorer` (`checkpoint`, `antialias`, `device`).
 
     Raises:

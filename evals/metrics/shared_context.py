@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-
 from evals.metrics.aggregate import Row, mean_over_outputs, metric_of
 from evals.metrics.bootstrap import cluster_mean
 from evals.types import Metric, Outcome
-
 
 _NAMES = {"a": "in context (A)", "b": "re-encoded (B)"}
 

@@ -12,6 +12,7 @@ from evals.judges.reading import evidence, unusable
 from evals.protocols import Roles
 from evals.scorers import oneig_alignment_rules as rules
 from evals.scorers import oneig_tiles as tiles
+from evals.store.pictures import through_jpeg
 from evals.types import Outcome, Output, Sample, Score
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class OneIGAlignmentScorer:
         questions, dependencies = self._questions(sample)
         if tiles.is_black(image):
             return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason=tiles.BLACK)
-        shown = tiles.as_seen(image, self.jpeg_quality)
+        shown = through_jpeg(image, self.jpeg_quality)
         told: list[dict[str, Any]] = []
         answers: dict[str, str] = {}
         for number, question in questions.items():

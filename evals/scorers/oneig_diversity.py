@@ -14,6 +14,7 @@ from evals.errors import CanaryError, DataError, PluginError
 from evals.metrics.bootstrap import cluster_mean
 from evals.protocols import Roles
 from evals.scorers import oneig_tiles as tiles
+from evals.store.pictures import through_jpeg
 from evals.types import Metric, Outcome, Output, Sample, Score
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class OneIGDiversityScorer:
                     where = f"{sample.sample_id}/{output.repeat}"
                     raise DataError(f"scorer oneig-diversity: {where}: got no image; expected a suite that makes images.")
                 if not tiles.is_black(image):
-                    looks.append(self.distance.look(tiles.as_seen(image, self.jpeg_quality)))
+                    looks.append(self.distance.look(through_jpeg(image, self.jpeg_quality)))
             value = mean_of_pairs(looks, self.distance)
             prompts.setdefault(task, []).append((value, 0 if value is None else len(looks), given))
         everything = [row for rows in prompts.values() for row in rows]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evals.errors import CanaryError, DataError, PluginError
 from evals.protocols import Roles
 from evals.scorers import oneig_tiles as tiles
+from evals.store.pictures import through_jpeg
 from evals.types import Outcome, Output, Sample, Score
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class OneIGReasoningScorer:
             )
         if tiles.is_black(image):
             return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason=tiles.BLACK)
-        found = float(self.embedder.similarity(tiles.as_seen(image, self.jpeg_quality), answer))
+        found = float(self.embedder.similarity(through_jpeg(image, self.jpeg_quality), answer))
         if not math.isfinite(found):
             raise DataError(f"sample {sample.sample_id}: embedder {self.embedder.name}: got {found}; expected a cosine. Check its weights.")
         told = "" if self.value == "score" else ", a substitute for LLM2CLIP"

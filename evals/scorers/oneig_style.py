@@ -14,6 +14,7 @@ from evals.datasets.local import data_root
 from evals.errors import CanaryError, DataError, ModelError
 from evals.protocols import Roles
 from evals.scorers import oneig_tiles as tiles
+from evals.store.pictures import through_jpeg
 from evals.types import Outcome, Output, Sample, Score
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class OneIGStyleScorer:
             return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason="the prompt names no style (dataset oneig, dimension style)")
         if tiles.is_black(image):
             return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason=tiles.BLACK)
-        shown = tiles.as_seen(image, self.jpeg_quality)
+        shown = through_jpeg(image, self.jpeg_quality)
         cosines = {name: self._cosines(name, str(style), shown) for name in self.encoders}
         value = tile_score(cosines["csd"], cosines["se"])
         values = {"score": value, **{name: max(max(found), 0.0) for name, found in cosines.items()}}

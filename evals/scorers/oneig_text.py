@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from evals.errors import CanaryError, DataError, PluginError
 from evals.protocols import Roles
 from evals.scorers import oneig_text_rules as rules
+from evals.scorers import oneig_tiles as tiles
 from evals.scorers.reading import language_of, ocr_of, read, shown
+from evals.store.pictures import through_jpeg
 from evals.types import Outcome, Output, Sample, Score
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class OneIGTextScorer:
     version = "1"
     source = "OneIG-Benchmark 41b4983, scripts/text/text_score.py"
 
-    def __init__(self, *, roles: Roles, jpeg_quality: int | None = 75, policy: str = "official") -> None:
+    def __init__(self, *, roles: Roles, jpeg_quality: int | None = tiles.JPEG_QUALITY, policy: str = "official") -> None:
         """Bind the rules to an OCR engine.
 
         Args:
@@ -44,10 +46,8 @@ class OneIGTextScorer:
         """
         if policy not in POLICIES:
             raise PluginError(f"scorer oneig-text: policy: got {policy}; expected one of {', '.join(POLICIES)}.")
-        if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
-            raise PluginError(f"scorer oneig-text: jpeg_quality: got {jpeg_quality}; expected 1 to 100, or null for none.")
         self.ocr = ocr_of(roles, self.name)
-        self.jpeg_quality = jpeg_quality
+        self.jpeg_quality = tiles.checked_quality(jpeg_quality, asked="scorer oneig-text")
         self.policy = policy
 
     def canary(self) -> None:
@@ -74,10 +74,10 @@ class OneIGTextScorer:
             raise DataError(
                 f"sample {sample.sample_id}: metadata: got text_content {cell!r}; expected the cell as text. Use the dataset oneig-text."
             )
-        if image.convert("RGB").getbbox() is None:
+        if tiles.is_black(image):
             reason = rules.BLACK_REPEATED if self.policy == "official" else rules.BLACK_DROPPED
             return Score(**key, outcome=Outcome.NOT_APPLICABLE, reason=reason)
-        found = read(self.ocr, self._encoded(image), max_tokens=rules.reply_tokens(cell))
+        found = read(self.ocr, through_jpeg(image, self.jpeg_quality), max_tokens=rules.reply_tokens(cell))
         if found.outcome is not Outcome.OK:
             return Score(**key, outcome=found.outcome, reason=found.reason)
         verdict = rules.match(found.text, cell)
@@ -93,17 +93,6 @@ class OneIGTextScorer:
         unit = "characters" if rules.has_chinese(verdict.wanted) else "words"
         reason = f"edit distance {verdict.distance}, {shown(evidence, verdict.matched, verdict.total, unit)}"
         return Score(**key, outcome=Outcome.OK, values=values, reason=reason, evidence=evidence)
-
-    def _encoded(self, image: Image.Image) -> Image.Image:
-        if self.jpeg_quality is None:
-            return image
-        import io
-
-        from PIL import Image
-
-        stream = io.BytesIO()
-        image.convert("RGB").save(stream, "JPEG", quality=self.jpeg_quality)
-        return Image.open(stream).convert("RGB")
 
 
 # (read, cell, (edit distance, matched, total)); worked by hand from the published rules.

@@ -36,17 +36,3 @@ def checked_quality(quality: int | None, *, asked: str) -> int | None:
 def is_black(image: Image.Image) -> bool:
     """Whether every pixel is (0, 0, 0)."""
     return image.convert("RGB").getbbox() is None
-
-
-def as_seen(image: Image.Image, quality: int | None) -> Image.Image:
-    """The RGB image after it went through JPEG; with None as it is."""
-    image = image.convert("RGB")
-    if quality is None:
-        return image
-    import io
-
-    from PIL import Image
-
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return Image.open(stream).convert("RGB")

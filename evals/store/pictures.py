@@ -48,6 +48,19 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS, shown: str | None = 
         raise DataError(f"{shown}: this picture cannot be read ({reason}); expected a whole PNG, JPEG or WebP file.") from error
 
 
+def through_jpeg(image: Image.Image, quality: int | None) -> Image.Image:
+    """Return an image as JPEG of that quality brings it, RGB; with None the image itself."""
+    if quality is None:
+        return image
+    import io
+
+    from PIL import Image
+
+    stream = io.BytesIO()
+    image.convert("RGB").save(stream, "JPEG", quality=quality)
+    return Image.open(stream).convert("RGB")
+
+
 def _decode(file: BinaryIO, max_pixels: int, shown: str) -> Image.Image:
     from PIL import Image, ImageOps
 

@@ -17,8 +17,9 @@ from evals.errors import PluginError
 from evals.parity import replay
 from evals.protocols import Detection
 from evals.reward_rules import ocr_reward, partial_credit, read_reply, unified_reward, wanted_text
-from evals.rewards import GenEvalReward, OcrReward, UnifiedReward, geneval, ocr, prepared, unified
+from evals.rewards import GenEvalReward, OcrReward, UnifiedReward, geneval, ocr, unified
 from evals.scorers.geneval import GenEvalScorer
+from evals.store.pictures import through_jpeg
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/data/golden/scorers"
@@ -165,9 +166,9 @@ def test_the_detector_can_be_shown_what_the_published_server_shows_it() -> None:
 
 
 def test_jpeg_is_off_by_default() -> None:
-    assert prepared(IMAGE, None) is IMAGE
+    assert through_jpeg(IMAGE, None) is IMAGE
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
-    sent = prepared(noise, 75)
+    sent = through_jpeg(noise, 75)
     assert (sent.mode, sent.size) == ("RGB", noise.size)
     assert 0 < np.abs(np.asarray(sent).astype(int) - np.asarray(noise)).mean() < 80
 

@@ -12,9 +12,9 @@ from evals.errors import CanaryError, ModelError
 from evals.metrics.aggregate import Row
 from evals.metrics.preference import hpsv2_overall, hpsv2_styles
 from evals.perception.hps import MEAN, STD, pixels
-from evals.rewards import prepared
 from evals.rewards_preference import hpsv2
 from evals.scorers.hpsv2 import HpsScorer
+from evals.store.pictures import through_jpeg
 from evals.types import Outcome
 
 
@@ -105,7 +105,7 @@ def test_reward_is_the_scorers_number_for_every_sample(tiny_hps, asked, picture)
     assert (plain.value, plain.outcome) == (wanted, "ok") and also.value == wanted
     assert (none.value, none.outcome) == (None, "failed") and (broken.value, broken.outcome) == (None, "failed")
     jpeg = hpsv2(**settings, jpeg_quality=75).rewards([picture], records[:1])[0]
-    assert jpeg.value == HpsScorer(roles={}, **settings).score(*asked(), prepared(picture, 75)).values["hps_v2.1"] != wanted
+    assert jpeg.value == HpsScorer(roles={}, **settings).score(*asked(), through_jpeg(picture, 75)).values["hps_v2.1"] != wanted
 
 
 def test_the_reward_is_an_entry_point() -> None:
