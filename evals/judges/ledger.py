@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -20,8 +19,8 @@ from typing import Any
 
 from evals.errors import StoreError
 from evals.protocols import Reply
-from evals.store.atomic import line, sync_folder
-from evals.store.journal import read_rows
+from evals.store.atomic import sync_folder
+from evals.store.journal import append_line, cut_torn_tail, read_rows
 from evals.types import Outcome
 
 SETTLED = frozenset({Outcome.OK, Outcome.REFUSED})
@@ -180,13 +179,8 @@ class Ledger:
     def _open_for_writing(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab+") as file:
-                size = file.tell()
-                file.seek(0)
-                whole = file.read().rfind(b"\n") + 1
-                if whole < size:
-                    file.truncate(whole)
-                    os.fsync(file.fileno())
+            path.touch()
+            cut_torn_tail(path)
             sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -195,15 +189,7 @@ class Ledger:
         assert self.path is not None
         try:
             with self.path.open("ab", buffering=0) as file:
-                start, data = file.tell(), memoryview(line(entry.to_json()))
-                try:
-                    while data:
-                        data = data[file.write(data) :]
-                    os.fsync(file.fileno())
-                except OSError:
-                    # A full disk must not leave half a line for the next entry to be glued to.
-                    file.truncate(start)
-                    raise
+                append_line(file, entry.to_json())
         except OSError as error:
             raise _unwritable(self.path, error) from error
 

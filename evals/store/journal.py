@@ -69,16 +69,13 @@ class Journal:
         if fresh:
             sync_folder(self._path.parent)
         else:
-            _cut_torn_tail(self._path)
+            cut_torn_tail(self._path)
         return self
 
     def append(self, row: dict[str, Any]) -> None:
         """Write one line in one call and wait until it is on disk."""
         assert self._file is not None, "the journal is not open"
-        data = memoryview(line(row))
-        while data:
-            data = data[self._file.write(data) :]
-        os.fsync(self._file.fileno())
+        append_line(self._file, row)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -88,7 +85,24 @@ class Journal:
             self._file = None
 
 
-def _cut_torn_tail(path: Path) -> None:
+def append_line(file: BinaryIO, row: dict[str, Any]) -> None:
+    """Write one line to an unbuffered file opened for appending, and wait until it is on disk.
+
+    Raises:
+        OSError: the disk refused; nothing of the line is left, for the next one to be glued to.
+    """
+    start, data = file.seek(0, os.SEEK_END), memoryview(line(row))
+    try:
+        while data:
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(start)
+        raise
+
+
+def cut_torn_tail(path: Path) -> None:
+    """Cut off what a kill left of the last line, if anything."""
     with path.open("rb+") as file:
         data = file.read()
         end = data.rfind(b"\n") + 1

@@ -136,3 +136,25 @@ def test_reader_refuses_what_is_no_run(tmp_path):
     (tmp_path / "manifest.json").write_text('{"schema_version": 9}')
     with pytest.raises(StoreError, match="schema_version: got 9; expected 1"):
         RunReader(tmp_path)
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    import io
+
+    from evals.store.journal import append_line
+
+    class Full(io.FileIO):
+        """A disk that takes five bytes, then refuses."""
+
+        def write(self, data):
+            if len(data) <= 5:
+                raise OSError(28, "No space left on device")
+            return super().write(data[:5])
+
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n')
+    with Full(path, "ab") as file, pytest.raises(OSError, match="No space left"):
+        append_line(file, {"b": 22})
+    with path.open("ab", buffering=0) as file:
+        append_line(file, {"c": 3})
+    assert path.read_bytes() == b'{"a": 1}\n{"c": 3}\n'
