@@ -8,10 +8,9 @@ Source: Karine-Huang/T2I-CompBench 1b70949, `examples/dataset/<category>_val.txt
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from evals.datasets.local import data_file, data_root
+from evals.datasets.local import benchmark_folder, data_file
 from evals.errors import DataError
 from evals.types import Sample
 
@@ -85,7 +84,7 @@ class CompBenchDataset:
         return found
 
     def _lines(self, name: str) -> list[str]:
-        root = Path(self.folder) if self.folder is not None else data_root() / "compbench"
+        root = benchmark_folder("compbench", self.folder)
         inside = (root / "examples" / "dataset").is_dir()
         path = data_file("compbench", f"examples/dataset/{name}" if inside else name, folder=self.folder)
         try:

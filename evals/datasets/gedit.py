@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evals.datasets.local import data_root
+from evals.datasets.local import benchmark_folder, data_root
 from evals.errors import DataError
 from evals.types import Sample
 
@@ -48,7 +48,7 @@ class GEditDataset:
 
     @property
     def _base(self) -> Path:
-        return Path(self.folder) if self.folder is not None else data_root() / "gedit"
+        return benchmark_folder("gedit", self.folder)
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:

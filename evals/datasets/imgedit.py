@@ -7,13 +7,12 @@ makes one edit a sample, and the official judging is by people.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evals.datasets.local import data_file, data_root
+from evals.datasets.local import benchmark_folder, data_file, read_json
 from evals.errors import DataError
 from evals.types import Sample
 
@@ -52,7 +51,7 @@ class ImgEditDataset:
 
     @property
     def _base(self) -> Path:
-        return Path(self.folder) if self.folder is not None else data_root() / "imgedit"
+        return benchmark_folder("imgedit", self.folder)
 
     @cached_property
     def _rows(self) -> dict[str, dict[str, Any]]:
@@ -162,12 +161,9 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         DataError: something else.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: got no readable JSON ({error}); expected a table of key and item. Fetch the file again.") from error
-    if not isinstance(data, dict) or not data:
-        raise DataError(f"{path}: got {type(data).__name__}; expected a table of key and item, not empty. Fetch the file again.")
+    data: dict[str, Any] = read_json(path, dict, "a table of key and item")
+    if not data:
+        raise DataError(f"{path}: got an empty table; expected a table of key and item. Fetch the file again.")
     return data
 
 

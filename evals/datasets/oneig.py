@@ -6,13 +6,12 @@ dimension alignment are read by `oneig_alignment`. Ids start again in each categ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.datasets.language import expect_language
-from evals.datasets.local import data_file
+from evals.datasets.local import data_file, read_json
 from evals.datasets.oneig_alignment import CLASSES as QUESTIONED
 from evals.datasets.oneig_alignment import OneIGAlignmentDataset
 from evals.datasets.oneig_text import PROMPTS, read_table
@@ -97,12 +96,7 @@ class OneIGDataset:
 
 
 def _answers(path: Path) -> dict[str, str]:
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: got no JSON ({error}); expected answers by id. Fetch it again.") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: got a {type(data).__name__}; expected answers by id. Fetch it again.")
+    data = read_json(path, dict, "answers by id")
     odd = next((number for number, text in data.items() if not isinstance(text, str) or not text.strip()), None)
     if odd is not None:
         raise DataError(f"{path}: {odd}: got {data[odd]!r}; expected the answer as text. Fetch it again.")

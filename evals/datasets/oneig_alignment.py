@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.datasets.language import expect_language
-from evals.datasets.local import data_file
+from evals.datasets.local import data_file, read_json
 from evals.datasets.oneig_text import PROMPTS, read_table
 from evals.errors import DataError
 from evals.types import Sample
@@ -72,13 +72,7 @@ class OneIGAlignmentDataset:
 
     def _graphs(self, name: str, end: str) -> tuple[Path, dict[str, Any]]:
         path = data_file("oneig", f"scripts/alignment/Q_D/{name}{end}.json", folder=self.folder)
-        try:
-            data = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: got no JSON ({error}); expected prompts with questions. Fetch it again.") from error
-        if not isinstance(data, dict):
-            raise DataError(f"{path}: got a {type(data).__name__}; expected prompts with questions. Fetch it again.")
-        return path, data
+        return path, read_json(path, dict, "prompts with questions")
 
 
 def _graph(entry: Any, where: str) -> tuple[dict[str, str], dict[str, list[int]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from evals.datasets import mini_pictures
 from evals.datasets.local import data_root
 from evals.errors import DataError
 from evals.types import Sample
@@ -70,28 +71,19 @@ class ShapesReconstructionDataset:
                 f"shapes-reconstruction: images, size: got {images}, {size}; expected an even number of images and a multiple of 64 pixels."
             )
         self._images, self._size, self._seed = images, size, seed
-        self.root = data_root() / "mini" / f"reconstruction-{size}-{seed}"
+        self.root = mini_pictures.folder_of("shapes-reconstruction", size, seed)
 
     def load(self) -> Iterator[Sample]:
         """Draw what is lacking and yield samples, `seen` before `unseen`; ids tell the split and the number."""
-        import io
-
         import numpy as np
-        from PIL import Image
 
-        from evals.store import atomic
         from uniar.data.shapes import render, sample_captioned
 
-        self.root.mkdir(parents=True, exist_ok=True)
         for number, (tag, split) in enumerate((("seen", "train"), ("unseen", "held_out"))):
             for k in range(self._images // 2):
                 captioned = sample_captioned(np.random.default_rng([self._seed, number, k]), split=split)
-                stream = io.BytesIO()
-                Image.fromarray(render(captioned.scene, self._size)).save(stream, "PNG")
                 path = self.root / f"{tag}-{k:04d}.png"
-                # Drawn again each time: a file that somebody changed must not become the truth.
-                if not path.is_file() or path.read_bytes() != stream.getvalue():
-                    atomic.write_bytes(path, stream.getvalue())
+                mini_pictures.keep(path, render(captioned.scene, self._size))
                 yield Sample(
                     sample_id=path.stem, task="reconstruction", prompt="", metadata={"scene": captioned.scene.to_json()}, image=path.name,
                     tags=(tag,),

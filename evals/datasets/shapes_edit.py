@@ -7,20 +7,17 @@ are drawn once into a folder named after what decides them. Five of ImgEdit's ni
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.datasets.local import data_root
+from evals.datasets import mini_pictures
 from evals.errors import DataError
 from evals.types import Sample
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 TYPES: dict[str, dict[str, str]] = {
     "imgedit": {"add": "add", "remove": "remove", "replace": "replace", "recolor": "adjust", "background": "background"},
@@ -33,8 +30,6 @@ TYPES: dict[str, dict[str, str]] = {
     },
 }
 """Benchmark -> kind of the world's edit -> type of the benchmark."""
-_DRAWING = 1
-"""Raised when the same seed gives other pictures: it is part of the folder's name."""
 _SIDE = 64
 
 
@@ -68,8 +63,7 @@ class ShapesEditDataset:
     @cached_property
     def root(self) -> Path:
         """The folder of the source images; made by `load`."""
-        made_of = repr((_DRAWING, _SIDE, self.seed, self.count, self.unseen))
-        return data_root().parent / "mini" / f"shapes-edit-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+        return mini_pictures.folder_of("shapes-edit", _SIDE, self.seed, self.count, self.unseen)
 
     def load(self) -> Iterator[Sample]:
         """Yield samples by type and draw their source images; ids are five digits.
@@ -86,7 +80,7 @@ class ShapesEditDataset:
                 split = "held_out" if number < self.unseen else "train"
                 made = sample_edit(np.random.default_rng([self.seed, place, number]), split=split, kind=kind)
                 key = f"{place * self.count + number:05d}"
-                self._draw(key, render(made.source, _SIDE))
+                mini_pictures.keep(self.root / f"{key}.png", render(made.source, _SIDE))
                 yield Sample(
                     sample_id=key,
                     task=name,
@@ -101,22 +95,3 @@ class ShapesEditDataset:
             return {"key": key, "id": f"{key}.png", "prompt": instruction, "edit_type": name}
         row = {"task_type": name, "key": key, "instruction": instruction, "instruction_language": "en"}
         return {**row, "n_types": len(TYPES["gedit"])}
-
-    def _draw(self, key: str, pixels: np.ndarray) -> None:
-        from PIL import Image
-
-        path = self.root / f"{key}.png"
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        # A file of an earlier run stands only while it is what the seed draws.
-        if path.is_file() and path.read_bytes() == stream.getvalue():
-            return
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(stream.getvalue())
-            os.replace(part, path)
-        except OSError as error:
-            raise DataError(
-                f"{path}: got {error.strerror}; expected a folder that can be written, for the source images. Set UNIAR_EVAL_DATA to one."
-            ) from error

@@ -7,16 +7,13 @@ guessed without seeing.
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.datasets.local import data_root
+from evals.datasets import mini_pictures
 from evals.errors import DataError
-from evals.store import atomic
 from evals.types import Sample
 
 if TYPE_CHECKING:
@@ -29,8 +26,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "words": ("what", "color", "where"),
 }
 """Family -> kinds of the world's questions; `yes-no` asks two a scene, one of each answer."""
-_DRAWING = 1
-"""Raised when the same seed gives other pictures: it is part of the folder's name."""
 _SIDE = 64
 _TRIES = 500
 
@@ -61,8 +56,7 @@ class ShapesUnderstandingDataset:
     @cached_property
     def root(self) -> Path:
         """The folder of the images; made by `load`."""
-        made_of = repr((_DRAWING, _SIDE, self.family, self.count, self.seed, self.blind))
-        return data_root().parent / "mini" / f"shapes-understanding-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+        return mini_pictures.folder_of("shapes-understanding", _SIDE, self.family, self.count, self.seed, self.blind)
 
     def load(self) -> Iterator[Sample]:
         """Yield samples and draw their images; ids are five digits.
@@ -80,7 +74,7 @@ class ShapesUnderstandingDataset:
             draw = np.random.default_rng([self.seed, list(FAMILIES).index(self.family), number])
             scene = sample_scene(draw, split=split)
             image = f"{number:05d}.png"
-            self._draw(image, np.full((_SIDE, _SIDE, 3), 160, np.uint8) if self.blind else render(scene, _SIDE))
+            mini_pictures.keep(self.root / image, np.full((_SIDE, _SIDE, 3), 160, np.uint8) if self.blind else render(scene, _SIDE))
             for place, question in enumerate(self._questions(draw, scene, number)):
                 options = dict(zip("ABCD", question.options, strict=True)) if question.options else None
                 metadata: dict[str, Any] = {
@@ -123,15 +117,3 @@ class ShapesUnderstandingDataset:
             if len(found) == 2:
                 return [found["yes"], found["no"]]
         raise DataError(f"shapes-understanding: scene {number}: got no pair of a yes and a no question; expected one. Change the seed.")
-
-    def _draw(self, name: str, pixels: np.ndarray) -> None:
-        from PIL import Image
-
-        path, stream = self.root / name, io.BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        if path.is_file() and path.read_bytes() == stream.getvalue():
-            return
-        try:
-            atomic.write_bytes(path, stream.getvalue())
-        except OSError as error:
-            raise DataError(f"{path}: got {error.strerror}; expected a folder that can be written. Set UNIAR_EVAL_DATA to one.") from error

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from evals.datasets.local import data_file, data_root
+from evals.datasets.local import benchmark_folder, data_file, data_root
 from evals.datasets.tables import Pictures, Read, check_hash, read_table
 from evals.datasets.understanding_prompts import form_of
 from evals.datasets.understanding_rows import WITHOUT_IMAGE, shape
@@ -116,7 +116,7 @@ class UnderstandingDataset:
         """
         if self.file is not None:
             return (data_file(self.benchmark, self.file, folder=self.folder),)
-        base = Path(self.folder) if self.folder is not None else data_root() / self.benchmark
+        base = benchmark_folder(self.benchmark, self.folder)
         published = base / self.table.tsv
         single = [(published,)] if published.is_file() else [(path,) for path in sorted(base.glob("*.tsv"))]
         parquet = self._parquet(base)

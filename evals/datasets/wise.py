@@ -6,12 +6,11 @@ Source: PKU-YuanGroup/WISE eb51174, `data/*.json` (legacy, the paper's) and `dat
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evals.datasets.local import data_file, data_root
+from evals.datasets.local import data_file, read_json
 from evals.errors import DataError
 from evals.types import Sample
 
@@ -19,16 +18,6 @@ PARTS: tuple[str, ...] = ("cultural_common_sense", "spatio-temporal_reasoning", 
 FIELDS: tuple[str, ...] = ("Prompt", "Explanation", "prompt_id")
 """What a row must have."""
 PROMPTS = 1000
-
-
-def benchmark_file(names: Sequence[str], folder: str | None) -> Path:
-    """Return the first of several places of a file that is there.
-
-    Raises:
-        DataError: none is; the sentence names the first.
-    """
-    root = Path(folder) if folder is not None else data_root() / "wise"
-    return next((root / name for name in names if (root / name).exists()), None) or data_file("wise", names[0], folder=folder)
 
 
 class WiseDataset:
@@ -81,16 +70,11 @@ class WiseDataset:
 
     def _rows(self, part: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         if self.version == "legacy":
-            path = benchmark_file((f"WISE_legacy/data/{part}.json", f"data/{part}.json", f"{part}.json"), self.folder)
+            names = (f"WISE_legacy/data/{part}.json", f"data/{part}.json", f"{part}.json")
         else:
-            path = benchmark_file((f"data_verified/{part}_verified.json", f"{part}_verified.json"), self.folder)
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: got no readable JSON ({error}); expected WISE's rows. Fetch the file again.") from error
-        if not isinstance(data, list):
-            raise DataError(f"{path}: got {type(data).__name__}; expected a list of rows. Fetch the file again.")
-        for index, row in enumerate(data):
+            names = (f"data_verified/{part}_verified.json", f"{part}_verified.json")
+        path = data_file("wise", *names, folder=self.folder)
+        for index, row in enumerate(read_json(path, list, "a list of rows")):
             lacking = [field for field in FIELDS if not isinstance(row, dict) or field not in row]
             if lacking:
                 raise DataError(f"{path}: row {index}: got no {lacking[0]}; expected {', '.join(FIELDS)}. Fetch the file again.")

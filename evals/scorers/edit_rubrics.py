@@ -7,12 +7,11 @@ Sources: ImgEdit 547185d, `prompts.json` (nine rubrics) and `Benchmark/UGE/UGE_b
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.datasets.local import data_file, data_root
+from evals.datasets.local import data_file, read_json
 from evals.errors import DataError
 from evals.scorers import imgedit_rules
 
@@ -24,17 +23,6 @@ _CONTEXT, _EDIT_RULE = "_context_no_delimit", "_prompts_0shot_two_image_edit_rul
 _SC, _PQ = "_prompts_0shot_tie_rule_SC", "_prompts_0shot_rule_PQ"
 
 
-def benchmark_file(benchmark: str, names: Sequence[str], folder: str | None) -> Path:
-    """Return the first of several places of a benchmark's file that is there.
-
-    Raises:
-        DataError: none is; the sentence names the first.
-    """
-    root = Path(folder) if folder is not None else data_root() / benchmark
-    found = next((root / name for name in names if (root / name).exists()), None)
-    return found or data_file(benchmark, names[0], folder=folder)
-
-
 def imgedit_rubrics(folder: str | None = None) -> dict[str, str]:
     """Return the nine rubrics, edit type -> text with the slot `<edit_prompt>`.
 
@@ -44,13 +32,8 @@ def imgedit_rubrics(folder: str | None = None) -> dict[str, str]:
     Raises:
         DataError: the file is not there, not JSON, or lacks a type or a slot.
     """
-    path = benchmark_file("imgedit", PROMPTS, folder)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: got no readable JSON ({error}); expected ImgEdit's rubrics. Fetch the file again.") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: got {type(data).__name__}; expected a table of edit type and rubric. Fetch the file again.")
+    path = data_file("imgedit", *PROMPTS, folder=folder)
+    data = read_json(path, dict, "a table of edit type and rubric")
     for name in imgedit_rules.TYPES:
         if not isinstance(data.get(name), str) or EDIT_SLOT not in data[name]:
             raise DataError(f"{path}: {name}: got no rubric with {EDIT_SLOT}; expected one of each edit type. Fetch the file again.")
@@ -63,7 +46,7 @@ def uge_rubric(folder: str | None = None) -> str:
     Raises:
         DataError: the script is not there, or holds no such text.
     """
-    path = benchmark_file("imgedit", UGE_SCRIPT, folder)
+    path = data_file("imgedit", *UGE_SCRIPT, folder=folder)
     for text in _texts(path).values():
         if EDIT_SLOT in text:
             return text
@@ -85,7 +68,7 @@ def gedit_rubric(folder: str | None = None) -> GEditRubric:
     Raises:
         DataError: the file is not there, or lacks one of the four texts.
     """
-    path = benchmark_file("gedit", VIE_PROMPTS, folder)
+    path = data_file("gedit", *VIE_PROMPTS, folder=folder)
     texts = _texts(path)
     for name in (_CONTEXT, _EDIT_RULE, _SC, _PQ):
         if name not in texts:

@@ -49,7 +49,8 @@ class SharedContextScorer:
             CanaryError: a known case comes out wrong.
         """
         got = rules.agreements(
-            ["presence", "count", "color"], {"a": ["yes", "2", None], "b": ["yes", "3", "red"], "c": ["yes", "2", None], "d": ["yes", "2", "red"]}
+            ["presence", "count", "color"],
+            {"a": ["yes", "2", None], "b": ["yes", "3", "red"], "c": ["yes", "2", None], "d": ["yes", "2", "red"]},
         )
         wanted = {"ab": 1 / 3, "ac": 1.0, "bc": 0.5, "ad": 2 / 3, "bd": 2 / 3, "cd": 1.0, "undecided_a": 1 / 3, "undecided_b": 0.0}
         if any(abs(got.get(key, -1.0) - value) > 1e-12 for key, value in wanted.items()):
@@ -113,5 +114,6 @@ def _told(sample: Sample, output: Output) -> dict[str, Any]:
     except ValueError:
         missing = {"JSON"}
     if missing:
-        raise DataError(f"sample {sample.sample_id}: output: got no {sorted(missing)[0]}; expected the record of a conversation. Use verb: converse.")
+        lacking = sorted(missing)[0]
+        raise DataError(f"sample {sample.sample_id}: output: got no {lacking}; expected the record of a conversation. Use verb: converse.")
     return told

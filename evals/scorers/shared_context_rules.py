@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PAIRS = ("ab", "ac", "bc", "ad", "bd", "cd")
 """Which two witnesses are compared."""
-_NUMBERS = {word: str(i) for i, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: str(number) for number, word in enumerate(_WORDS)}
 
 
 def read_answer(kind: str, text: str) -> str | None:

@@ -168,9 +168,9 @@ class WiseScorer:
 
 
 def _official(mode: str, folder: str | None) -> Rubric:
-    from evals.datasets.wise import benchmark_file
+    from evals.datasets.local import data_file
 
-    return read_rubric(benchmark_file(SCRIPTS[mode], folder))
+    return read_rubric(data_file("wise", *SCRIPTS[mode], folder=folder))
 
 
 def _close(a: Any, b: Any) -> bool:

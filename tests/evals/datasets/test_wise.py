@@ -62,7 +62,7 @@ def test_verified_rows_have_other_categories(tmp_path: Path) -> None:
         (([row(0)], [], []), "got 0; expected 1 to 1000"),
         (([{"Prompt": "x", "prompt_id": 1}], [], []), "row 0: got no Explanation"),
         (([row("1")], [], []), "another kind of prompt_id"),
-        (({"a": 1}, [], []), "got dict; expected a list"),
+        (({"a": 1}, [], []), "got a dict; expected a list"),
         (([row(1)], [row(3)], []), "got 2 prompts in the three files, without 2; expected 1 to 1000"),
     ],
 )
