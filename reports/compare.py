@@ -22,7 +22,7 @@ from evals.metrics.aggregate import Row
 from evals.store import atomic
 from evals.store.reader import RunReader
 from evals.types import Outcome, Output, Sample
-from reports import media, pages, render
+from reports import media, pages
 from reports.views import visible, words
 
 LABELS = {LOST: "Lost", WON: "Won", TIED: "Tied", UNPAIRED: "Not a pair"}
@@ -59,7 +59,7 @@ class ComparePage:
                 raise DataError(f"{path}: got a baseline file; expected run folders, since a baseline holds no outputs to show.")
         out.parent.mkdir(parents=True, exist_ok=True)
         data = _data(found, [RunReader(path) for path in paths], out)
-        atomic.write_bytes(out, _page(found, data).encode("utf-8", "replace"))
+        atomic.write_bytes(out, _page(found, data))
         return out
 
 
@@ -104,28 +104,20 @@ def _names(found: Comparison) -> list[str]:
     return [visible(run.model if models.count(run.model) == 1 else f"{run.model} ({run.path.resolve().name})", 120) for run in runs]
 
 
-def _page(found: Comparison, data: Mapping[str, Any]) -> str:
-    css = f"{pages.style()}\n{render._asset('compare.css')}"
-    texts = tuple(render._asset(name) for name in ("theme.js", "compare.js"))
+def _page(found: Comparison, data: Mapping[str, Any]) -> bytes:
     first, names = found.first, _names(found)
-    mini = first.profile == "mini" or first.profile.startswith("mini-")
-    return (
-        render._environment()
-        .get_template("compare.html.j2")
-        .render(
-            css=Markup(css),
-            theme_script=Markup(texts[0]),
-            scripts=[Markup(text) for text in texts[1:]],
-            policy=Markup(pages.policy(css, texts)),
-            title=visible(first.title, 200),
-            home="",
-            mini=mini,
-            first=names[0],
-            protocol=visible(first.protocol, 100),
-            better="higher" if first.better > 0 else "lower",
-            others=[_section(other, at, first, names) for at, other in enumerate(found.others)],
-            data=render.embed_json(data),
-        )
+    return pages.render_page(
+        "compare.html.j2",
+        styles=(*pages.STYLES, "compare.css"),
+        scripts=("cards.js", "compare.js"),
+        title=visible(first.title, 200),
+        home="",
+        mini=first.profile == "mini" or first.profile.startswith("mini-"),
+        first=names[0],
+        protocol=visible(first.protocol, 100),
+        better="higher" if first.better > 0 else "lower",
+        others=[_section(other, at, first, names) for at, other in enumerate(found.others)],
+        data=pages.embed_json(data),
     )
 
 

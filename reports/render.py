@@ -1,24 +1,20 @@
 """`HtmlReporter`: run folder -> `report/index.html`, one page that opens from disk without a network.
 
-Values come from `reports.views`, bars from `reports.charts`, thumbnails from `reports.media`; here they meet the
-templates. The page forbids itself every script and style but its own (content security policy with hashes).
+Values come from `reports.views`, bars from `reports.charts`, thumbnails from `reports.media`; here they meet the template.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evals.store import atomic
 from evals.types import Output, Sample, Score
-from reports import charts, media, views
+from reports import charts, media, pages, views
 
 
 class Run(Protocol):
@@ -78,24 +74,22 @@ class HtmlReporter:
         )
         gallery["thumbs"] = f"{media.THUMBNAIL_DIR}/"
         gallery["sources"] = f"{media.SOURCE_DIR}/"
-        page = _page(run, gallery)
-        # A lone surrogate in a prompt has no UTF-8 form; it is already shown as its code point, this is the net below.
-        data = page.encode("utf-8", "replace")
         target = out / "index.html"
-        atomic.write_bytes(target, data)
+        atomic.write_bytes(target, _page(run, gallery))
         return target
 
 
-def _page(run: Run, gallery: Mapping[str, Any]) -> str:
+def _page(run: Run, gallery: Mapping[str, Any]) -> bytes:
     manifest, results = run.manifest, run.results
     metrics = [views.metric_row(metric) for metric in results.get("metrics") or []]
     # Before scoring there are no results: the page then says so, over what the plan asked for.
     plan = {"task": "*", "n_expected": manifest.get("n_expected", 0), "n_samples": manifest.get("n_samples", 0)}
     headline = views.metric_row(results.get("headline") or plan) | {"kind": "headline"}
     tasks = [row for row in metrics if row["kind"] == "task"]
-    css, script = _asset("report.css"), _asset("theme.js")
-    gallery_script = _asset("gallery.js")
-    return _environment().get_template("report.html.j2").render(
+    return pages.render_page(
+        "report.html.j2",
+        styles=("report.css",),
+        scripts=("cards.js", "gallery.js"),
         title=views.title(manifest),
         mini=manifest.get("profile") == "mini",
         manifest=manifest,
@@ -112,28 +106,11 @@ def _page(run: Run, gallery: Mapping[str, Any]) -> str:
         judges=views.judges(results),
         chart=_chart(tasks, headline, views.scale_of(manifest)),
         gallery=gallery,
-        data=embed_json(gallery),
+        data=pages.embed_json(gallery),
         provenance=views.provenance(manifest, results),
         suite_text=views.visible(_yaml(manifest.get("resolved_suite") or {}), 200_000),
         command=views.command(manifest),
-        css=Markup(css),
-        theme_script=Markup(script),
-        gallery_script=Markup(gallery_script),
-        style_hash=_hash(css),
-        script_hashes=[_hash(script), _hash(gallery_script)],
     )
-
-
-def embed_json(data: object) -> Markup:
-    """JSON that is inert inside `<script type="application/json">`: no `<`, `>` or `&` is left in it.
-
-    >>> embed_json("</script>")
-    Markup('"\\\\u003c/script\\\\u003e"')
-    """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for mark in "<>&\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return Markup(text)
 
 
 def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any], scale: tuple[float, float]) -> Markup:
@@ -150,24 +127,6 @@ def _chart(tasks: list[dict[str, Any]], headline: Mapping[str, Any], scale: tupl
     return charts.interval_bars(
         bars, title="Value per task with 95% interval", reference=headline["number"], ident="tasks-chart", scale=scale
     )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _asset(name: str) -> str:
-    return (Path(__file__).parent / "assets" / name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
 
 
 def _yaml(data: object) -> str:

@@ -1,50 +1,21 @@
 // The gallery and the sample panel, drawn from the embedded data. Text enters the page through textContent only.
 "use strict";
 (() => {
-  const PAGE = 96, CLIP = 600, BOXES = 40, HUES = 6;
+  const PAGE = 96, BOXES = 40, HUES = 6;
   const SVG = "http://www.w3.org/2000/svg";
   const GLYPHS = { correct: "✓", incorrect: "✕", partial: "◐" };
-  const $ = (id) => document.getElementById(id);
+  const { $, el, many, clipped, fill, written, facts } = cards;
   const { tasks, tags, verdicts, samples, items, thumbs, sources } = JSON.parse($("gallery-data").textContent);
   const haystack = samples.map(([id, , prompt]) => `${prompt}\n${id}`.toLowerCase());
-  const state = { verdict: -1, task: -1, tag: -1, text: "", order: "failures", page: 0 };
-  let view = [];      // indices into items that pass the filters, in order
-  let open = -1;      // index into items of the sample in the panel
+  const state = { verdict: -1, task: -1, tag: -1, text: "", order: "failures" };
 
-  const el = (tag, className, text) => {
-    const node = document.createElement(tag);
-    if (className) node.className = className;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
   const svg = (tag, attributes) => {
     const node = document.createElementNS(SVG, tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     return node;
   };
-  const many = (n) => n.toLocaleString("en");
   const tone = (verdict) => (GLYPHS[verdict.key] ? verdict.key : "unscored");
-  const badge = (verdict, worth) => {
-    const node = el("span", `badge badge-${tone(verdict)}`);
-    const glyph = el("span", "glyph", GLYPHS[verdict.key] || "○");
-    glyph.setAttribute("aria-hidden", "true");
-    node.append(glyph, ` ${verdict.label}${worth ? ` ${worth}` : ""}`);
-    return node;
-  };
-  const clipped = (text, limit) => {
-    if (text.length <= limit) return text;
-    const end = text.codePointAt(limit - 1) > 0xffff ? limit - 1 : limit;   // never half an emoji
-    return `${text.slice(0, end)} …`;
-  };
-  // Fill a node; a long text is cut, with a button that shows the rest.
-  const fill = (node, text, limit = CLIP) => {
-    node.replaceChildren(clipped(text, limit));
-    if (text.length <= limit) return;
-    const more = el("button", "link", `Show all ${many(text.length)} characters`);
-    more.type = "button";
-    more.addEventListener("click", () => { node.textContent = text; $("panel").focus(); });
-    node.append(" ", more);
-  };
+  const badge = (item) => cards.badge(tone(verdicts[item.v]), GLYPHS[verdicts[item.v].key] || "○", `${verdicts[item.v].label}${item.q ? ` ${item.q}` : ""}`);
   const source = (item) => (item.i.startsWith("data:") ? item.i : thumbs + item.i);
   // The original lies beside the report in the run folder; each part is encoded, so no name can leave the path.
   const original = (item) => `../${item.p.split("/").map(encodeURIComponent).join("/")}`;
@@ -65,21 +36,15 @@
       && (!state.text || haystack[item.s].includes(state.text));
   };
   const refresh = () => {
-    const counts = new Array(verdicts.length).fill(0);
-    view = [];
+    const counts = new Array(verdicts.length).fill(0), view = [];
     items.forEach((item, index) => {
       if (!passes(item)) return;
       counts[item.v] += 1;
       if (state.verdict < 0 || state.verdict === item.v) view.push(index);
     });
     if (state.order === "failures") view.sort((a, b) => verdicts[items[a].v].rank - verdicts[items[b].v].rank || (items[a].g || 0) - (items[b].g || 0) || a - b);
-    for (const chip of $("verdicts").children) {
-      const at = Number(chip.value);
-      chip.setAttribute("aria-pressed", String(at === state.verdict));
-      chip.lastChild.textContent = many(at < 0 ? counts.reduce((a, b) => a + b, 0) : counts[at]);
-    }
-    state.page = 0;
-    draw();
+    count(counts, state.verdict);
+    browser.list(view);
   };
   const clear = () => {
     Object.assign(state, { verdict: -1, task: -1, tag: -1, text: "" });
@@ -90,9 +55,6 @@
   // ---- cards ---------------------------------------------------------------------------------------------------
   const card = (index) => {
     const item = items[index], sample = samples[item.s];
-    const row = el("li"), button = el("button", "card");
-    button.type = "button";
-    button.dataset.index = String(index);
     const frame = el("span", "frame");
     if (item.i) {
       const image = el("img", small(item) ? "pixelated" : "");
@@ -104,27 +66,8 @@
       frame.classList.add("frame-empty");
       frame.append(el("span", "frame-text", clipped(item.x || item.e || "No image.", 220)));
     }
-    const line = el("span", "card-line");
-    line.append(badge(verdicts[item.v], item.q));
-    const prompt = el("span", "card-prompt", clipped(sample[2] || "No prompt is stored for this sample.", 160));
-    prompt.dir = "auto";
-    button.append(frame, line, prompt, el("span", "card-task dim", `${tasks[sample[1]].label}, image ${item.r + 1}`));
-    row.append(button);
-    return row;
+    return cards.card(index, frame, [badge(item)], sample[2], `${tasks[sample[1]].label}, image ${item.r + 1}`);
   };
-  const draw = () => {
-    const pages = Math.max(1, Math.ceil(view.length / PAGE)), from = state.page * PAGE;
-    const shown = view.slice(from, from + PAGE);
-    $("cards").replaceChildren(...shown.map(card));
-    $("nothing").hidden = view.length > 0;
-    $("pager").hidden = pages < 2;
-    $("page-back").disabled = state.page === 0;
-    $("page-on").disabled = state.page === pages - 1;
-    $("page-at").textContent = `Page ${many(state.page + 1)} of ${many(pages)}`;
-    const of = view.length === items.length ? many(items.length) : `${many(view.length)} (${many(items.length)} in all)`;
-    $("count").textContent = view.length ? `${many(from + 1)} to ${many(from + shown.length)} of ${of}` : `None of ${many(items.length)}`;
-  };
-  const turn = (step) => { state.page += step; draw(); $("gallery").scrollIntoView(); };
 
   // ---- panel ---------------------------------------------------------------------------------------------------
   const named = ([name, score, color]) => `${color ? `${color} ` : ""}${name} ${score.toFixed(2)}`;
@@ -145,7 +88,7 @@
     return box;
   };
   const drawOverlay = () => {
-    const stage = $("stage-wrap").querySelector(".stage"), item = items[open];
+    const stage = $("stage-wrap").querySelector(".stage"), item = items[browser.at()];
     if (!stage || !item) return;
     stage.querySelector("svg")?.remove();
     if ($("panel-boxes").getAttribute("aria-pressed") === "true") stage.append(overlay(item, stage.clientWidth));
@@ -154,10 +97,7 @@
     if (!item.i) {
       const empty = el("div", "stage-empty");
       empty.append(el("p", "stage-word", item.x ? "Answer" : verdicts[item.v].label));
-      const words = el("p");
-      words.dir = "auto";
-      fill(words, item.x || item.e || "There is no image.");
-      empty.append(words);
+      empty.append(written("", item.x || item.e || "There is no image."));
       return empty;
     }
     const node = el("div", "stage"), image = el("img", small(item) ? "pixelated" : "");
@@ -172,16 +112,10 @@
     node.append(image);
     return node;
   };
-  const facts = (pairs) => pairs.filter(([, value]) => value !== undefined && value !== "").map(([name, value]) => {
-    const row = el("div"), text = el("dd");
-    fill(text, String(value));
-    row.append(el("dt", "", name), text);
-    return row;
-  });
   const scored = (score) => {
     const row = el("div", "score"), values = Object.entries(score.v || {}).map(([name, value]) => `${name} ${value}`);
     row.append(el("p", "score-head", [score.n, score.o || values.join(", ")].filter(Boolean).join(": ")));
-    if (score.r) { const reason = el("p", "reason"); reason.dir = "auto"; fill(reason, score.r); row.append(reason); }
+    if (score.r) row.append(written("reason", score.r));
     if (score.e) { const rest = el("p", "dim evidence"); fill(rest, score.e, 300); row.append(rest); }
     return row;
   };
@@ -197,16 +131,10 @@
     const count = item.dn ? `Detections, best ${many(item.d.length)} of ${many(item.dn)}` : `Detections, ${many(item.d.length)}`;
     return [el("h3", "", count), list];
   };
-  const show = (index) => {
-    open = index;
-    const item = items[index], sample = samples[item.s], at = view.indexOf(index);
-    $("panel-at").textContent = `${many(at + 1)} of ${many(view.length)}`;
-    $("panel-back").disabled = at <= 0;
-    $("panel-on").disabled = at === view.length - 1;
+  const fillPanel = (index) => {
+    const item = items[index], sample = samples[item.s];
     $("panel-boxes").hidden = !(item.i && item.d);
-    $("panel-verdict").replaceChildren(badge(verdicts[item.v], item.q));
-    $("panel-title").classList.toggle("prompt-long", sample[2].length > 240);
-    fill($("panel-title"), sample[2] || "No prompt is stored for this sample.");
+    $("panel-verdict").replaceChildren(badge(item));
     const before = input(sample);
     if (before) before.alt = "Input image";
     $("panel-source").replaceChildren(...(before ? [before, el("figcaption", "dim", "Input image; the output is the large one.")] : []));
@@ -218,22 +146,7 @@
       ["Size", item.w ? `${item.w} × ${item.h} px` : undefined], ["Seconds", item.t], ["File", item.p],
     ]));
     $("stage-wrap").replaceChildren(stage(item, sample));
-    // Focus goes to the panel itself: a held Enter key must not press its first button.
-    if (!$("panel").open) { $("panel").showModal(); $("panel").focus(); }
-    drawOverlay();
-    $("panel").querySelector(".panel-body").scrollTop = 0;
-    history.replaceState(null, "", `#sample=${encodeURIComponent(sample[0])}/${item.r}`);
-  };
-  const step = (by) => {
-    const next = view[view.indexOf(open) + by];
-    if (next !== undefined) show(next);
-  };
-  const closed = () => {
-    history.replaceState(null, "", location.href.split("#")[0]);
-    const at = view.indexOf(open);
-    if (at >= 0 && Math.floor(at / PAGE) !== state.page) { state.page = Math.floor(at / PAGE); draw(); }
-    $("cards").querySelector(`[data-index="${open}"]`)?.focus();
-    open = -1;
+    return `#sample=${encodeURIComponent(sample[0])}/${item.r}`;
   };
   const follow = () => {
     const link = /^#sample=(.+)\/(\d+)$/.exec(location.hash);
@@ -242,37 +155,20 @@
     try { id = decodeURIComponent(link[1]); } catch { return; }
     const index = items.findIndex((item) => item.r === Number(link[2]) && samples[item.s][0] === id);
     if (index < 0) return;
-    if (!view.includes(index)) clear();
-    show(index);
+    if (!browser.lists(index)) clear();
+    browser.show(index);
   };
 
   // ---- wiring --------------------------------------------------------------------------------------------------
-  const choices = (select, names) => {
-    const all = el("option", "", "All");
-    all.value = "-1";
-    select.replaceChildren(all, ...names.map((name, at) => { const option = el("option", "", name); option.value = String(at); return option; }));
-  };
-  const chip = (at, label, className) => {
-    const node = el("button", `chip ${className}`, "");
-    node.type = "button";
-    node.value = String(at);
-    node.append(`${label} `, el("span", "chip-count"));
-    node.addEventListener("click", () => { state.verdict = at; refresh(); });
-    return node;
-  };
-  choices($("task"), tasks.map((task) => task.label));
-  choices($("tag"), tags);
+  cards.options($("task"), tasks.map((task) => task.label));
+  cards.options($("tag"), tags);
   $("tag-field").hidden = tags.length === 0;
   const ranked = verdicts.map((verdict, at) => [verdict, at]).sort((a, b) => a[0].rank - b[0].rank);
-  $("verdicts").append(chip(-1, "All", ""), ...ranked.map(([verdict, at]) => chip(at, `${GLYPHS[verdict.key] || "○"} ${verdict.label}`, `chip-${tone(verdict)}`)));
-  $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("text").addEventListener("input", () => { state.text = $("text").value.trim().toLowerCase(); refresh(); });
-  for (const name of ["task", "tag"]) $(name).addEventListener("change", () => { state[name] = Number($(name).value); refresh(); });
-  $("order").addEventListener("change", () => { state.order = $("order").value; refresh(); });
-  $("reset").addEventListener("click", clear);
-  $("page-back").addEventListener("click", () => turn(-1));
-  $("page-on").addEventListener("click", () => turn(1));
-  $("cards").addEventListener("click", (event) => { const hit = event.target.closest(".card"); if (hit) show(Number(hit.dataset.index)); });
+  const count = cards.chips($("verdicts"), ranked.map(([verdict, at]) => [at, `${GLYPHS[verdict.key] || "○"} ${verdict.label}`, `chip-${tone(verdict)}`]), (at) => { state.verdict = at; refresh(); });
+  const browser = cards.browser({
+    total: items.length, size: PAGE, body: ".panel-body", make: card, prompt: (index) => samples[items[index].s][2], fillPanel, shown: drawOverlay,
+  });
+  cards.filters(state, ["task", "tag"], refresh, clear);
   document.querySelector("main").addEventListener("click", (event) => {
     const link = event.target.closest("a[data-task], a[data-tag]");
     if (!link) return;
@@ -281,21 +177,11 @@
     $(kind).value = String(state[kind]);
     refresh();
   });
-  $("panel-back").addEventListener("click", () => step(-1));
-  $("panel-on").addEventListener("click", () => step(1));
-  $("panel-close").addEventListener("click", () => $("panel").close());
   $("panel-boxes").addEventListener("click", () => {
     $("panel-boxes").setAttribute("aria-pressed", String($("panel-boxes").getAttribute("aria-pressed") !== "true"));
     drawOverlay();
   });
-  $("panel").addEventListener("close", closed);
-  $("panel").addEventListener("click", (event) => { if (event.target === $("panel")) $("panel").close(); });
-  $("panel").addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.key === "ArrowRight") { event.preventDefault(); step(1); }
-    if (event.key === "ArrowLeft") { event.preventDefault(); step(-1); }
-  });
-  addEventListener("resize", () => { if (open >= 0) drawOverlay(); });
+  addEventListener("resize", () => { if (browser.at() >= 0) drawOverlay(); });
   addEventListener("hashchange", follow);
   refresh();
   follow();

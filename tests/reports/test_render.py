@@ -6,7 +6,8 @@ import re
 import pytest
 
 from evals.errors import StoreError
-from reports.render import HtmlReporter, embed_json
+from reports.pages import embed_json
+from reports.render import HtmlReporter
 
 
 def data_of(page):
