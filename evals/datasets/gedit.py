@@ -18,13 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evals.datasets.local import benchmark_folder, data_root
+from evals.datasets.tables import parquet_rows
 from evals.errors import DataError
 from evals.types import Sample
 
 FIELDS = ("task_type", "key", "instruction", "instruction_language", "input_image")
 LANGUAGES = ("en", "cn")
 _KEY = re.compile(r"[A-Za-z0-9._-]+")
-_ROWS_AT_ONCE = 16
 
 
 class GEditDataset:
@@ -83,7 +83,7 @@ class GEditDataset:
         """
         from evals.scorers.gedit_rules import TYPES
 
-        for where, row in _parquet_rows(self._files) if self._files[0].suffix == ".parquet" else _json_rows(self._files[0]):
+        for where, row in self._rows():
             _check(where, row, TYPES)
             if row["instruction_language"] != self.language:
                 continue
@@ -96,6 +96,16 @@ class GEditDataset:
                 prompt=row["instruction"],
                 metadata=metadata,
                 image=self._picture(where, row),
+            )
+
+    def _rows(self) -> Iterator[tuple[str, Any]]:
+        if self._files[0].suffix == ".jsonl":
+            yield from _json_rows(self._files[0])
+            return
+        for path in self._files:
+            # input_image_raw, each picture once more, is not read.
+            yield from parquet_rows(
+                path, columns=FIELDS, optional=("Intersection_exist",), instead="give a folder with metadata.jsonl and the pictures"
             )
 
     def _picture(self, where: str, row: Mapping[str, Any]) -> str:
@@ -161,28 +171,3 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
                 yield f"{path}: row {number}", json.loads(line)
             except ValueError as error:
                 raise DataError(f"{path}: row {number}: got no JSON ({error}); expected an object. Mend the row.") from error
-
-
-def _parquet_rows(paths: tuple[Path, ...]) -> Iterator[tuple[str, Any]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DataError(
-            f"{paths[0]}: got no pyarrow on this machine; expected it, to read parquet. Run `pip install pyarrow`, or give a folder with "
-            "metadata.jsonl and the pictures."
-        ) from error
-    for path in paths:
-        number = 0
-        try:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                lacking = [name for name in FIELDS if name not in file.schema_arrow.names]
-                if lacking:
-                    raise DataError(f"{path}: got no column {lacking[0]}; expected {', '.join(FIELDS)}. Fetch the file again.")
-                columns = [*FIELDS, *(name for name in ("Intersection_exist",) if name in file.schema_arrow.names)]
-                for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield f"{path}: row {number}", row
-        except (OSError, pyarrow.ArrowException) as error:
-            raise DataError(f"{path}: row {number + 1}: got no readable parquet ({error}); expected rows. Fetch the file again.") from error

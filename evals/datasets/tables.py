@@ -96,7 +96,7 @@ def read_table(path: Path, pictures: Pictures, *, columns: Sequence[Sequence[str
     Raises:
         DataError: the file or a row is broken, with its number; a picture is lacking, damaged or outside the folder.
     """
-    rows = {".tsv": _tsv, ".parquet": _parquet, ".jsonl": _jsonl}.get(path.suffix.lower())
+    rows = {".tsv": _tsv, ".parquet": parquet_rows, ".jsonl": _jsonl}.get(path.suffix.lower())
     if rows is None:
         raise DataError(f"{path}: got {path.suffix or 'no suffix'}; expected one of {', '.join(SUFFIXES)}. Name another file.")
     shared: dict[str, tuple[str, ...]] = {}
@@ -262,18 +262,36 @@ def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path}: row {number}: got no readable JSON ({error}); expected an object. Mend the row.") from error
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def parquet_rows(
+    path: Path, *, columns: Sequence[str] = (), optional: Sequence[str] = (), instead: str = "give a TSV file"
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a parquet file, each with its file and number, without holding the file in memory.
+
+    Args:
+        path: the file.
+        columns: the columns to read, which it must have; none reads all.
+        optional: further columns to read where it has them.
+        instead: what to do where pyarrow cannot be installed, for the message.
+
+    Raises:
+        DataError: no pyarrow, a column is lacking, or the file is damaged.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise DataError(
-            f"{path}: got no pyarrow on this machine; expected it, to read parquet. Run `pip install pyarrow`, or give a TSV file."
+            f"{path}: got no pyarrow on this machine; expected it, to read parquet. Run `pip install pyarrow`, or {instead}."
         ) from error
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            names = file.schema_arrow.names
+            lacking = next((name for name in columns if name not in names), None)
+            if lacking is not None:
+                raise DataError(f"{path}: got no column {lacking}; expected {', '.join(columns)}. Fetch the file again.")
+            read = [*columns, *(name for name in optional if name in names)] if columns else None
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=read):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}: row {number}", {name: _present(cell) for name, cell in row.items()}
