@@ -25,6 +25,8 @@ class Generation:
     codes: np.ndarray | None = None
     """uint8 (N, L, G, D) in {0, 1}, when the model has codes."""
     text: str | None = None
+    likelihoods: dict[str, float] | None = None
+    """Log-likelihood of each option, when the setting `answer_by` asks for them; the text is then the likeliest."""
     error: str | None = None
     """One sentence; then everything else is None and the outcome is the one below."""
     outcome: Outcome = Outcome.GENERATION_ERROR
@@ -51,7 +53,7 @@ class Model(Protocol):
 
     name: str
     verbs: frozenset[str]
-    """Subset of `generate`, `edit`, `understand`."""
+    """Subset of `generate`, `edit`, `understand`. A model that can also rank options (`answer_by`) has `ranks_options = True`."""
 
     def fingerprint(self) -> dict[str, Any]:
         """Identify the weights: at least `id` and `sha256`; `bundled: true` for uniar-mini."""

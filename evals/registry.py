@@ -138,6 +138,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "mme_cognition": "evals.metrics.understanding:mme_cognition",
         "pairs_right": "evals.metrics.understanding:pairs_right",
         "mmbench_circular": "evals.metrics.understanding:mmbench_circular",
+        "mmstar_categories": "evals.metrics.understanding:mmstar_categories",
         "hallusion_accuracies": "evals.metrics.understanding:hallusion_accuracies",
         "number_right": "evals.metrics.understanding:number_right",
         "oneig_alignment": "evals.metrics.oneig:oneig_alignment",

@@ -21,6 +21,7 @@ from evals.errors import StoreError, SuiteError, UserError
 from evals.execute.engine import execute, unfinished
 from evals.execute.progress import Progress
 from evals.facts import build_manifest, command_line, folder_name, next_step, scorer_settings
+from evals.models import choosing
 from evals.protocols import Model, Scorer
 from evals.registry import Registry
 from evals.score import build_roles, build_scorers, measure_set, score_outputs, self_check
@@ -130,6 +131,8 @@ def run_suite(
     if resolved.verb not in tested.verbs:
         can = ", ".join(sorted(tested.verbs))
         raise SuiteError(f'{suite}: verb: got "{resolved.verb}"; the model {tested.name} can only {can}.')
+    if resolved.generate.answer_by != "words":
+        _check_options(resolved, tested, samples, suite, say)
     facts = build_manifest(resolved, tested, samples, seed=seed, limit=limit, device=device, command=command)
     if facts["notice"]:
         say(facts["notice"])
@@ -155,6 +158,17 @@ def run_suite(
         found = _stages(job, registry, say=say, progress=progress, command=command)
         page = write_report(layout.root, say) if report else None
     return RunResult(layout.root, found, page)
+
+
+def _check_options(resolved: Suite, tested: Model, samples: list[Sample], suite: str | Path, say: Say) -> None:
+    """Refuse answers by likelihood where none can be had; say how many questions are answered in words after all."""
+    key = f"{suite}: generate.answer_by: got {resolved.generate.answer_by}"
+    if resolved.verb != "understand" or not getattr(tested, "ranks_options", False):
+        raise SuiteError(f"{key}; the model {tested.name} can only {resolved.verb} in its own way. Set it to words.")
+    if bare := choosing.without_options(samples):
+        if bare == len(samples):
+            raise SuiteError(f"{key}; none of its {len(samples)} questions has options. Set it to words.")
+        say(f"{bare} of {len(samples)} questions have no options: they are answered in words.")
 
 
 def load_samples(suite: Suite, registry: Registry, limit: int | None) -> tuple[list[Sample], str | None]:

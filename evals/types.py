@@ -104,6 +104,8 @@ class Output(_Record):
     """Path inside the run folder."""
     codes_sha256: str | None = None
     text: str | None = None
+    likelihoods: dict[str, float] | None = None
+    """Of the options by which a question was answered, highest wins: nats, or nats a byte; the text is then the chosen one."""
     seconds: float = 0.0
     """Wall time of the batch divided by its size."""
     error: str | None = None

@@ -23,6 +23,7 @@ from uniar.checkpoint.weights import fingerprint
 from uniar.errors import CheckpointError, InputError
 from uniar.generation.codes import Prefix, generate_codes
 from uniar.generation.conversation import Conversation
+from uniar.generation.likelihood import Likelihood, likelihoods
 from uniar.generation.prompt import defused, generation_text, interleaved
 
 
@@ -210,18 +211,7 @@ class UniAR:
             raise InputError(f"seeds: got none; temperature {temperature} samples, so every prompt needs a seed.")
         answers = []
         for i, (prompt, given) in enumerate(zip(prompts, images, strict=True)):
-            told: list[str | Image.Image]
-            if given is None or isinstance(given, Image.Image):
-                told = [prompt] if given is None else [given, prompt]
-            else:
-                told = [piece if isinstance(piece, str) else given[piece] for piece in interleaved(prompt, len(given))]
-            content = [{"type": "text", "text": defused(p)} if isinstance(p, str) else {"type": "image", "image": p} for p in told]
-            shown = [piece.convert("RGB") for piece in told if isinstance(piece, Image.Image)]
-            text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
-            inputs = self.processor(text=[text], images=shown or None, return_tensors="pt")
-            inputs = {
-                k: inputs[k].to(self.device) for k in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if k in inputs
-            }
+            inputs = self._asked(prompt, given)
             options: dict[str, Any] = {"do_sample": False}
             if temperature > 0:
                 options = {"do_sample": True, "temperature": temperature, "top_k": 0}
@@ -234,6 +224,33 @@ class UniAR:
                 )
             answers.append(self.processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip())
         return answers
+
+    def likelihoods(
+        self,
+        prompts: Sequence[str],
+        images: Sequence[Image.Image | Sequence[Image.Image] | None],
+        continuations: Sequence[Sequence[str]],
+    ) -> list[list[Likelihood]]:
+        """How likely each of some answers is, instead of asking for one: log-likelihood scoring of options.
+
+        Args:
+            prompts: B questions.
+            images: as `understand`.
+            continuations: for each question the answers, as the model would write them from their first character on.
+
+        Returns:
+            For each question one `Likelihood` an answer, in order.
+
+        Raises:
+            InputError: an answer without a character, or words that name an image that is not given.
+        """
+        found = []
+        for prompt, given, answers in zip(prompts, images, continuations, strict=True):
+            ids = [self.processor.tokenizer(defused(answer), add_special_tokens=False)["input_ids"] for answer in answers]
+            if not all(ids):
+                raise InputError("continuations: got an empty one; expected at least one character. Leave it out.")
+            found.append(likelihoods(self.model, self._asked(prompt, given), ids) if ids else [])
+        return found
 
     def reconstruct(
         self,
@@ -301,6 +318,19 @@ class UniAR:
         return Conversation(self.model, self.processor.tokenizer, stop_ids=self._stop_ids(), capacity=capacity)
 
     # -- parts of the verbs ----------------------------------------------------------------------------------------
+
+    def _asked(self, prompt: str, given: Image.Image | Sequence[Image.Image] | None) -> dict[str, Tensor]:
+        """A question with its images as the model's inputs, up to the assistant's first word."""
+        told: list[str | Image.Image]
+        if given is None or isinstance(given, Image.Image):
+            told = [prompt] if given is None else [given, prompt]
+        else:
+            told = [piece if isinstance(piece, str) else given[piece] for piece in interleaved(prompt, len(given))]
+        content = [{"type": "text", "text": defused(p)} if isinstance(p, str) else {"type": "image", "image": p} for p in told]
+        shown = [piece.convert("RGB") for piece in told if isinstance(piece, Image.Image)]
+        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
+        inputs = self.processor(text=[text], images=shown or None, return_tensors="pt")
+        return {k: inputs[k].to(self.device) for k in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if k in inputs}
 
     def _stop_ids(self) -> list[int]:
         tokenizer = self.processor.tokenizer

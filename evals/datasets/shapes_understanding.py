@@ -83,6 +83,8 @@ class ShapesUnderstandingDataset:
                     "question_id": image,
                     "question": question.text,
                     "options": options,
+                    # What the world's own answers are.
+                    "candidates": ["yes", "no"] if question.kind == "yes_no" else None,
                     "answer": question.answer,
                     "answers": [question.answer] * 10,
                     "images": [image],

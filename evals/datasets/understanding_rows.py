@@ -19,6 +19,8 @@ from evals.understanding import mmbench, mmmu, ocrbench
 Row = dict[str, Any]
 WITHOUT_IMAGE = ("scienceqa", "hallusion")
 """Benchmarks that also ask without an image (not in their TSV files)."""
+YES_NO = ("pope", "mme", "hallusion")
+"""Benchmarks whose every answer is yes or no."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MARK = re.compile(r"<image (\d+)>")
 _HALLUSION_PLACES = {"set_id": 3, "figure_id": 4, "question_id": 5}
@@ -74,6 +76,8 @@ def shape(benchmark: str, where: str, row: Row, images: tuple[str, ...], number:
     task = _first(row, table.task)
     metadata["_task"] = benchmark if task is None else str(task)
     _SPECIAL.get(benchmark, _plain)(where, row, metadata)
+    if benchmark in YES_NO:
+        metadata["candidates"] = ["Yes", "No"]
     # POPE: a row counts in every split that it names.
     parts = metadata["category"].split(",") if benchmark == "pope" else [None]
     for part in parts:

@@ -11,7 +11,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evals.errors import ModelError, sentence
 from evals.protocols import Generation, Model
@@ -124,7 +124,7 @@ def keep(item: WorkItem, generation: Generation, layout: Layout, *, seconds: flo
     """Write an item's files and return its journal record; an answer that cannot be written is a generation error."""
     sample_id, repeat = item.sample.sample_id, item.repeat
 
-    def output(outcome: Outcome, **fields: str | None) -> Output:
+    def output(outcome: Outcome, **fields: Any) -> Output:
         return Output(
             sample_id=sample_id,
             task=item.sample.task,
@@ -145,7 +145,7 @@ def keep(item: WorkItem, generation: Generation, layout: Layout, *, seconds: flo
         packed = None if generation.codes is None else codes.pack(generation.codes)
     except (ValueError, TypeError, AttributeError, OSError) as problem:
         return output(Outcome.GENERATION_ERROR, error=f"the model's answer cannot be stored: {sentence(problem)}")
-    fields: dict[str, str | None] = {"text": generation.text}
+    fields: dict[str, Any] = {"text": generation.text, "likelihoods": generation.likelihoods}
     for name, data, path in (
         ("image", image, layout.image(sample_id, repeat)),
         ("codes", packed, layout.codes(sample_id, repeat)),

@@ -6,14 +6,15 @@ Rules: `evals.understanding`. An answer that was not judged is left out and coun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evals.metrics.aggregate import Row, metric_of
+from evals.metrics.aggregate import Row, macro_over_tasks, metric_of
 from evals.metrics.bootstrap import Estimate, cluster_mean, statistic_of_sums
 from evals.types import Metric, Outcome
-from evals.understanding import mme
+from evals.understanding import mmbench, mme
+from evals.understanding.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,23 @@ def pairs_right(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: 
 
 def mmbench_circular(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> Metric:
     """Share of questions of which every rotation is right; a decided wrong rotation decides, else an undecided one leaves it open."""
-    return _all_right(rows, "g_index", "circular accuracy", task, kind, seed, wrong_decides=True)
+    made = []
+    for group in mmbench.groups(rows, fields=lambda row: row.metadata).values():
+        found = mmbench.combined(
+            Verdict.UNDECIDED if row.value is None else Verdict.RIGHT if row.value >= 1.0 else Verdict.WRONG for row in group
+        )
+        unread = next((row.outcome for row in group if row.value is None), Outcome.MISSING)
+        made.append(replace(group[0], value=found.credit, outcome=unread if found is Verdict.UNDECIDED else Outcome.OK))
+    return _share(made, "circular accuracy", task, kind, seed)
+
+
+def mmstar_categories(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> list[Metric]:
+    """Of each category, the mean over its second-level categories (the tasks) of their means; the headline is that over all."""
+    names = dict.fromkeys(str(row.metadata.get("category")) for row in rows)
+    return [
+        macro_over_tasks([row for row in rows if str(row.metadata.get("category")) == name], value=value, task=name, kind=kind, seed=seed)
+        for name in names
+    ]
 
 
 def hallusion_accuracies(rows: Sequence[Row], *, value: str, task: str, kind: str, seed: int) -> list[Metric]:
@@ -158,27 +175,22 @@ def _mme(rows: Sequence[Row], parts: Sequence[str], name: str, task: str, kind: 
     return metric_of(name, task, kind, own, statistic_of_sums(sums, statistic, seed=seed, name=f"mme/{name}/{task}"))
 
 
-def _all_right(
-    rows: Sequence[Row], key: str | Sequence[str], name: str, task: str, kind: str, seed: int, *, wrong_decides: bool = False
-) -> Metric:
+def _all_right(rows: Sequence[Row], key: str | Sequence[str], name: str, task: str, kind: str, seed: int) -> Metric:
     """Share of groups (of a metadata key) of which all answers are right, one row a group."""
     keys = (key,) if isinstance(key, str) else tuple(key)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.task, *(_text(row.metadata, part) for part in keys)), []).append(row)
+        groups.setdefault((row.task, *(str(row.metadata.get(part)) for part in keys)), []).append(row)
     made = []
     for group in groups.values():
         open_one = next((row.outcome for row in group if row.value is None), None)
-        wrong = any(row.value is not None and row.value < 1.0 for row in group)
-        known = open_one is None or (wrong_decides and wrong)
-        value = float(not wrong) if known else None
-        made.append(replace(group[0], value=value, outcome=Outcome.OK if known else open_one or Outcome.MISSING))
+        value = None if open_one is not None else float(all(row.value >= 1.0 for row in group))
+        made.append(replace(group[0], value=value, outcome=open_one or Outcome.OK))
+    return _share(made, name, task, kind, seed)
+
+
+def _share(made: Sequence[Row], name: str, task: str, kind: str, seed: int) -> Metric:
+    """Share of groups that are right, one row a group."""
     clusters = [[row.value] for row in made if row.value is not None]
     found = cluster_mean(clusters, seed=seed, name=f"{name}/{task}") if clusters else None
     return metric_of(name, task, kind, made, found)
-
-
-def _text(metadata: Mapping[str, Any], key: str) -> str:
-    if key == "g_index" and metadata.get("g_index") is None:
-        return str(int(metadata["index"]) % 1_000_000)
-    return str(metadata.get(key))

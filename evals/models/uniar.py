@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.errors import DataError, ModelError
 from evals.framing import fitted
+from evals.models.choosing import choose, continuations, likeliest
 from evals.models.conversing import converse
 from evals.protocols import Generation
 from evals.store.pictures import open_image
@@ -38,6 +39,7 @@ class UniARModel:
     """
 
     verbs = frozenset({"generate", "edit", "understand", "reconstruct", "converse"})
+    ranks_options = True
 
     def __init__(self, *, source: str = "uniar-mini", device: str = "auto") -> None:
         with _told():
@@ -65,14 +67,7 @@ class UniARModel:
         verb = settings["verb"]
         with _told():
             if verb == "understand":
-                texts = self._model.understand(
-                    prompts,
-                    [_images(item) for item in items],
-                    max_new_tokens=settings["max_new_tokens"],
-                    temperature=settings["temperature"],
-                    seeds=seeds,
-                )
-                return [Generation(text=text) for text in texts]
+                return self._answer(items)
             if verb == "reconstruct":
                 # The scorers bring the source to the same frame.
                 images = [fitted(_image(item), settings["width"], settings["height"]) for item in items]
@@ -86,6 +81,26 @@ class UniARModel:
             else:
                 records = self._model.generate(prompts, seeds=seeds, **drawing)
         return [Generation(image=record.image, codes=record.codes) for record in records]
+
+    def _answer(self, items: Sequence[WorkItem]) -> list[Generation]:
+        settings = items[0].settings
+        answer_by = settings.get("answer_by", "words")
+        found: list[Generation | None] = [None] * len(items)
+        chosen = [i for i, item in enumerate(items) if answer_by != "words" and continuations(item.sample, answer_by)]
+        tables = choose(self._model, ((items[i].sample, _images(items[i])) for i in chosen), answer_by)
+        for i, table in zip(chosen, tables, strict=True):
+            found[i] = Generation(text=likeliest(table) or "", likelihoods=table)
+        written = [i for i, generation in enumerate(found) if generation is None]
+        texts = self._model.understand(
+            [items[i].sample.prompt for i in written],
+            [_images(items[i]) for i in written],
+            max_new_tokens=settings["max_new_tokens"],
+            temperature=settings["temperature"],
+            seeds=[items[i].seed for i in written],
+        )
+        for i, text in zip(written, texts, strict=True):
+            found[i] = Generation(text=text)
+        return [generation for generation in found if generation is not None]
 
 
 @contextmanager

@@ -14,6 +14,10 @@ from evals.understanding import anls, chartqa, choice, hallusion, mathvista, mmb
 Row = Mapping[str, Any]
 
 
+JUDGED = "judge"
+"""The rule under which a judge reads every answer."""
+
+
 class Reading(NamedTuple):
     """What a rule made of an answer."""
 
@@ -86,6 +90,10 @@ def _hallusion(row: Row, text: str) -> Reading:
     return Reading(float(found == {"yes": "1", "no": "0"}.get(gold, gold)), found, "the authors' text-only variant")
 
 
+def _asked(row: Row, text: str) -> Reading:
+    return Reading(None, "", "every answer is asked of the judge")
+
+
 def _textvqa(flavour: str) -> Rule:
     def rule(row: Row, text: str) -> Reading:
         worth = textvqa.vqa_accuracy(text, row["answers"], flavour=flavour)
@@ -119,6 +127,14 @@ def _mathvista(row: Row, text: str) -> Reading:
     return Reading(float(mathvista.is_correct(normal, row["answer"], strip=True)), str(normal), "rule extraction")
 
 
+def chosen(row: Row, option: str) -> Reading:
+    """Compare an option that was chosen by likelihood, by its letter or word, with the key; an empty one is a tie."""
+    if not option:
+        return Reading(None, "", "by likelihood: two options share the highest")
+    key = str(row.get("answer_option") or row["answer"])
+    return Reading(float(option.lower() == key.strip().lower()), option, "option of the highest likelihood")
+
+
 RULES: dict[str, dict[str, Rule]] = {
     "mmmu": {"current": _mmmu("current"), "2023": _mmmu("2023")},
     "mmbench": {"vlmevalkit": _inferred, "lmms": _lmms_static},
@@ -133,7 +149,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "lmms": _yes_no(yes_no.lmms_mme, "first four characters, stripped"),
         "vlmevalkit": _vlmevalkit_yes_no,
     },
-    "hallusion": {"official": _hallusion, "vlmevalkit": _vlmevalkit_yes_no},
+    "hallusion": {"official": _hallusion, JUDGED: _asked, "vlmevalkit": _vlmevalkit_yes_no},
     "textvqa": {"evalai": _textvqa("evalai"), "vlmevalkit": _textvqa("vlmevalkit")},
     "chartqa": {"official": _chartqa},
     "docvqa": {"official": _anls},

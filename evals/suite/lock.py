@@ -44,7 +44,8 @@ def resolved(suite: Suite) -> dict[str, Any]:
         "protocol": _listed(asdict(suite.protocol)),
         "verb": suite.verb,
         "data": {"dataset": suite.data.name, **suite.data.kwargs},
-        "generate": asdict(suite.generate),
+        # The default is left out, as runs before there was a choice have it.
+        "generate": {key: value for key, value in asdict(suite.generate).items() if (key, value) != ("answer_by", "words")},
         "roles": {role: {"use": use.name, **use.kwargs} for role, use in suite.roles.items()},
         "score": [_scorer(use) for use in suite.score],
         "report": asdict(suite.report),

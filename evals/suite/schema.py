@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from evals.registry import ROLES, suggest
 from evals.suite.located import Node, describe
 
+ANSWER_BY = ("words", "letter", "option", "option_norm")
 VERBS = ("generate", "edit", "understand", "reconstruct", "converse")
 
 
@@ -51,6 +52,9 @@ class Generate:
     """Of the pixel decoder; 1 is off."""
     max_new_tokens: int = field(default=64, metadata={"min": 1})
     """Longest answer, for `understand`."""
+    answer_by: str = field(default="words", metadata={"choices": ANSWER_BY})
+    """How a question with options is answered, for `understand`: `words` (the model writes, a rule reads), or by the option with the
+    highest log-likelihood: of its `letter`, of its text (`option`), or of its text per UTF-8 byte (`option_norm`)."""
     batch_size: int = field(default=8, metadata={"min": 1})
     """Items a batch; changes speed, never results."""
 
@@ -163,7 +167,7 @@ _KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
 def record(node: Node, cls: type[T]) -> T:
-    """Read a flat dataclass from a table by its field types and its `min` / `above` bounds.
+    """Read a flat dataclass from a table by its field types and its `min` / `above` bounds and `choices`.
 
     Raises:
         SuiteError: unknown or missing key, wrong type, value out of range.
@@ -176,6 +180,9 @@ def record(node: Node, cls: type[T]) -> T:
         values[name] = scalar(child, _KINDS[str(spec.type)]) if spec.type in _KINDS else texts(child)
         if "min" in spec.metadata and values[name] < spec.metadata["min"]:
             raise child.error(describe(child), f"at least {spec.metadata['min']:g}")
+        if "choices" in spec.metadata and values[name] not in spec.metadata["choices"]:
+            known = spec.metadata["choices"]
+            raise child.error(f'"{values[name]}"', f"one of {', '.join(known)}", suggest(values[name], known))
         if "above" in spec.metadata and values[name] <= spec.metadata["above"]:
             raise child.error(describe(child), f"more than {spec.metadata['above']:g}")
     return cls(**values)

@@ -41,9 +41,9 @@ def official(rows: Sequence[Row]) -> dict[str, float]:
     """Return aAcc, fAcc and qAcc in percent, by the official rule; a share without a case is 0."""
     figures = [row for row in rows if not _absent_picture(row)]
     return {
-        "aAcc": _percent([[_official_hit(row)] for row in rows]),
-        "fAcc": _percent(_grouped(figures, ("category", "subcategory", "set_id", "figure_id"), _official_hit)),
-        "qAcc": _percent(_grouped(rows, ("category", "subcategory", "set_id", "question_id"), _official_hit)),
+        "aAcc": _percent([[official_hit(row)] for row in rows]),
+        "fAcc": _percent(_grouped(figures, ("category", "subcategory", "set_id", "figure_id"), official_hit)),
+        "qAcc": _percent(_grouped(rows, ("category", "subcategory", "set_id", "question_id"), official_hit)),
     }
 
 
@@ -61,10 +61,11 @@ def vlmevalkit(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def _absent_picture(row: Row) -> bool:
-    return row["category"] == "VS" and str(row["figure_id"]) == "0"
+    return row.get("category") == "VS" and str(row.get("figure_id")) == "0"
 
 
-def _official_hit(row: Row) -> bool:
+def official_hit(row: Row) -> bool:
+    """Whether a judged row counts as right: `judge` says so, or is unclear about a picture that is not there."""
     return str(row["judge"]) == RIGHT or (_absent_picture(row) and str(row["judge"]) == UNCLEAR)
 
 

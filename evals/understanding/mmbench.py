@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from evals.understanding import choice
-from evals.understanding.verdict import Verdict
+from evals.understanding.verdict import Verdict, verdict
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 Infer = Callable[[str, Mapping[str, str]], "str | None"]
 """(answer, options) -> letter, None when undecided."""
 
@@ -68,12 +69,27 @@ def base_of(row: Row) -> int:
     return int(row["index"]) % ROTATION if given is None or given != given else int(given)
 
 
-def groups(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """Rotations of each question, by its index; a question whose unrotated row is missing has no place in the score."""
-    found: dict[int, list[Row]] = {}
+def groups(rows: Iterable[T], *, fields: Callable[[T], Row] = lambda row: row) -> dict[int, list[T]]:
+    """Rotations of each question, by its index; a question whose unrotated row is missing has no place in the score.
+
+    Args:
+        rows: of any kind.
+        fields: row -> its `index` and `g_index`.
+    """
+    found: dict[int, list[T]] = {}
     for row in rows:
-        found.setdefault(base_of(row), []).append(row)
-    return {base: group for base, group in found.items() if any(int(row["index"]) == base for row in group)}
+        found.setdefault(base_of(fields(row)), []).append(row)
+    return {base: group for base, group in found.items() if any(int(fields(row)["index"]) == base for row in group)}
+
+
+def combined(rotations: Iterable[Verdict]) -> Verdict:
+    """Verdict of a question over those of its rotations: one wrong decides, else one undecided leaves it open.
+
+    >>> combined([Verdict.UNDECIDED, Verdict.WRONG]).value, combined([Verdict.RIGHT, Verdict.UNDECIDED]).value
+    ('wrong', 'undecided')
+    """
+    found = set(rotations)
+    return next((one for one in (Verdict.WRONG, Verdict.UNDECIDED) if one in found), Verdict.RIGHT)
 
 
 def group_verdict(rotations: Sequence[Row], *, infer: Infer = choice.infer, settle: Callable[[Row], str | None] | None = None) -> Verdict:
@@ -87,17 +103,13 @@ def group_verdict(rotations: Sequence[Row], *, infer: Infer = choice.infer, sett
     Returns:
         Undecided if nothing decided is wrong and a rotation has no letter.
     """
-    read = [infer(str(row["prediction"]), choice.options_of(row)) for row in rotations]
-    if any(letter is not None and letter != row["answer"] for row, letter in zip(rotations, read, strict=True)):
-        return Verdict.WRONG
-    open_rows = [row for row, letter in zip(rotations, read, strict=True) if letter is None]
-    undecided = False
-    for row in open_rows:
-        letter = settle(row) if settle else None
-        if letter is not None and letter != row["answer"]:
-            return Verdict.WRONG
-        undecided = undecided or letter is None
-    return Verdict.UNDECIDED if undecided else Verdict.RIGHT
+    read = [verdict(infer(str(row["prediction"]), choice.options_of(row)), row["answer"]) for row in rotations]
+    for place, row in enumerate(rotations):
+        if combined(read) is Verdict.WRONG or settle is None:
+            break
+        if read[place] is Verdict.UNDECIDED:
+            read[place] = verdict(settle(row), row["answer"])
+    return combined(read)
 
 
 def circular(rows: Sequence[Row], *, settle: Callable[[Row], str | None] | None = None) -> dict[int, Verdict]:
