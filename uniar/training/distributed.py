@@ -1,8 +1,8 @@
 """Processes: who am I, sums over all of us, DDP, FSDP2 and DeepSpeed. The only file that knows of ranks.
 
 Started alone, by `torchrun` or by `accelerate launch`, on one machine or several; accelerate makes the process group and runs
-DDP and DeepSpeed. FSDP2 is PyTorch's `fully_shard`, called here, because accelerate quietly falls back to DDP where there is no
-GPU; it is chosen by the recipe (`sharding: fsdp2`) or by a launcher's FSDP setting.
+DDP. FSDP2 (PyTorch's `fully_shard`) and DeepSpeed (`training.zero`) are called directly, because accelerate quietly falls back to
+DDP where there is no GPU; they are chosen by the recipe (`train.sharding`) or by a launcher's FSDP or DeepSpeed setting.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from uniar.training import zero
+from uniar.training.optim import EngineConfig, Optimizers
 
 
 class Processes:
@@ -27,7 +30,11 @@ class Processes:
         handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
         # Without a GPU accelerate makes a process group only when it is told that the CPU is meant.
         cpu = not torch.cuda.is_available() if cpu is None else cpu
+        # A launcher's DeepSpeed setting chooses the sharding (`sharding`); accelerate itself only makes the process group.
+        switch = os.environ.pop(_DEEPSPEED, None)
         self._accelerator = Accelerator(cpu=cpu, kwargs_handlers=handlers)
+        if switch is not None:
+            os.environ[_DEEPSPEED] = switch
 
     @property
     def rank(self) -> int:
@@ -49,27 +56,38 @@ class Processes:
         """Where this process computes."""
         return self._accelerator.device
 
-    def shards(self, sharding: str) -> bool:
-        """Whether parameters are split over the processes."""
-        asked = sharding == "fsdp2" or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-        return self.world > 1 and (asked or self._deepspeed)
+    def sharding(self, asked: str) -> str:
+        """What is really done: nothing alone, else what the recipe asks, else what the launcher was set to."""
+        if self.world == 1:
+            return "none"
+        if asked == "none" and _on(_DEEPSPEED):
+            return f"zero{os.environ.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '2')}"
+        return "fsdp2" if asked == "none" and _on("ACCELERATE_USE_FSDP") else asked
 
-    @property
-    def _deepspeed(self) -> bool:
-        return self._accelerator.distributed_type.value == "DEEPSPEED"
+    def shards(self, asked: str) -> bool:
+        """Whether parameters are split over the processes."""
+        return self.sharding(asked) in ("fsdp2", "zero3")
 
     def wrap(
-        self, stage: Any, make: Callable[[Any], Sequence[torch.optim.Optimizer]], *, sharding: str
+        self, stage: Any, make: Callable[[Any], Sequence[torch.optim.Optimizer]], config: EngineConfig
     ) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
         """Stage and optimisers as this kind of run needs them.
 
         Args:
             stage: see `training.stage.Stage`.
             make: stage -> optimisers; called once its parameters have their final form.
-            sharding: `none` or `fsdp2`.
+            config: of the run.
         """
         stage.to(self.device)
-        if self.shards(sharding) and not self._deepspeed:
+        sharding = self.sharding(config.sharding)
+        if sharding in zero.LEVELS:
+            (optimizer,) = make(stage)
+            level = zero.LEVELS[sharding]
+            wrapped = zero.wrap(
+                stage, optimizer, level=level, accumulate=config.accumulate, clip=config.clip, precision=config.precision
+            )
+            return wrapped, [optimizer]
+        if sharding == "fsdp2":
             from torch.distributed.device_mesh import init_device_mesh
             from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
@@ -84,7 +102,7 @@ class Processes:
         optimizers = make(stage)
         wrapped, *inner = self._accelerator.prepare(stage, *optimizers)
         # accelerate's optimisers count micro-batches themselves; the engine steps only when a batch is whole.
-        return wrapped, list(inner) if self._deepspeed else [getattr(o, "optimizer", o) for o in inner]
+        return wrapped, [getattr(o, "optimizer", o) for o in inner]
 
     @contextmanager
     def local(self, wrapped: nn.Module, *, last: bool) -> Iterator[None]:
@@ -92,7 +110,7 @@ class Processes:
         if hasattr(wrapped, "set_requires_gradient_sync"):
             wrapped.set_requires_gradient_sync(last)
             yield
-        elif last:
+        elif last or zero.is_engine(wrapped):
             yield
         else:
             with self._accelerator.no_sync(wrapped):
@@ -114,16 +132,36 @@ class Processes:
                 module.set_reshard_after_forward(module is not wrapped, recurse=False)
                 module.reshard()
 
-    def backward(self, loss: Tensor) -> None:
-        """Backward as the engine in use needs it."""
-        self._accelerator.backward(loss)
+    def backward(self, wrapped: nn.Module, loss: Tensor, *, last: bool) -> None:
+        """Backward of a micro-batch as the sharding in use needs it."""
+        if zero.is_engine(wrapped):
+            zero.backward(wrapped, loss, last=last)
+        else:
+            self._accelerator.backward(loss)
 
-    def clip(self, parameters: Sequence[Tensor], limit: float) -> float:
-        """Clip the global gradient norm; returns the norm before."""
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    def update(self, wrapped: nn.Module, optimizers: Optimizers, *, lr: float, clip: float, check: Callable[[float], None]) -> float:
+        """Clip the global gradient norm and step.
+
+        Args:
+            wrapped: the stage as `wrap` returned it.
+            optimizers: of the stage.
+            lr: learning rate of this step.
+            clip: largest norm.
+            check: told the norm before clipping; may raise. With ZeRO the weights have been updated by then.
+
+        Returns:
+            the norm before.
+        """
+        if zero.is_engine(wrapped):
+            norm = zero.step(wrapped, lr)
+            check(norm)
+            return norm
+        found = torch.nn.utils.clip_grad_norm_(optimizers.parameters, clip)
         # A sharded norm is a DTensor; its full value is the sum over the shards.
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        return float(norm)
+        norm = float(found.full_tensor() if hasattr(found, "full_tensor") else found)
+        check(norm)
+        optimizers.step(lr)
+        return norm
 
     def total(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sum of each value over all processes, in float64; the keys of all processes are joined."""
@@ -147,4 +185,11 @@ class Processes:
 
     def unwrapped(self, wrapped: nn.Module) -> Any:
         """The stage itself."""
-        return self._accelerator.unwrap_model(wrapped)
+        return wrapped.module if zero.is_engine(wrapped) else self._accelerator.unwrap_model(wrapped)
+
+
+_DEEPSPEED = "ACCELERATE_USE_DEEPSPEED"
+
+
+def _on(switch: str) -> bool:
+    return os.environ.get(switch, "false").lower() == "true"

@@ -147,6 +147,8 @@ def _memory(stage: DryStage, processes: int) -> Iterable[str]:
     other = not getattr(stage.footprint.config, "gradient_checkpointing", False)
     kept = stage.footprint.activations(checkpointing=other)
     yield row("(activations otherwise)", [kept for _ in shardings], f"gradient checkpointing {'on' if other else 'off'}")
+    if str(getattr(stage.footprint.config, "sharding", "")).startswith("zero"):
+        yield "  zero3 holds about what fsdp2 does; zero1 splits the optimiser alone, zero2 the gradients too"
     if stage.unsplit:
         yield f"  not sharded: {stage.unsplit} needs whole weights"
 

@@ -22,7 +22,7 @@ from uniar.errors import ConfigError
 from uniar.model import UniARForConditionalGeneration
 from uniar.training.activations import decoder_kept, language_kept, vision_kept
 from uniar.training.footprint import FLOAT, HALF, Beside, Footprint, size
-from uniar.training.optim import EngineConfig
+from uniar.training.optim import EngineConfig, refuse_zero3
 from uniar.training.recipes import DecoderRecipe, GrpoRecipe, LanguageRecipe, PackedRecipe, StageRecipe, TokenizerRecipe
 from uniar.vision.tokenizer import UniARVisionModel
 
@@ -112,8 +112,11 @@ def dry_stage(recipe: StageRecipe, blank: Blank, processes: int) -> DryStage:
         )
     make = {TokenizerRecipe: _tokenizer, DecoderRecipe: _decoder, LanguageRecipe: _language, GrpoRecipe: _grpo}[type(recipe)]
     stage = make(recipe, blank, c.batch_size // (processes * c.accumulate))
-    if stage.unsplit and processes > 1 and c.sharding == "fsdp2":
-        raise ConfigError(f"train.sharding: got fsdp2 with {stage.unsplit}, which needs whole weights. Use sharding none.")
+    split = c.sharding in ("fsdp2", "zero3") or (c.sharding != "none" and c.optimizer == "muon")
+    if stage.unsplit and processes > 1 and split:
+        raise ConfigError(f"train.sharding: got {c.sharding} with {stage.unsplit}, which needs whole weights. Use sharding none.")
+    if processes > 1:
+        refuse_zero3(c, rollouts=isinstance(recipe, GrpoRecipe), name=recipe.stage)
     return stage
 
 

@@ -13,6 +13,8 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from uniar.seeding import derive_seed
 from uniar.training import state
 from uniar.training.distributed import Processes
 from uniar.training.loop import computing
-from uniar.training.optim import EngineConfig, Optimizers, WeightAverage, learning_rate
+from uniar.training.optim import EngineConfig, Optimizers, WeightAverage, learning_rate, refuse_zero3
 from uniar.training.prefetch import Ahead
 from uniar.training.stage import Prepared, StepOutput
 
@@ -69,8 +71,10 @@ class Engine:
                 f"batch_size: got {config.batch_size}; expected a multiple of {self.processes.world} processes "
                 f"x {config.accumulate} micro-batches."
             )
-        if self.processes.shards(config.sharding) and config.optimizer == "muon":
+        sharding = self.processes.sharding(config.sharding)
+        if sharding != "none" and config.optimizer == "muon":
             raise ConfigError("optimizer: got 'muon'; it needs whole matrices and this run shards them. Use 'adamw'.")
+        refuse_zero3(replace(config, sharding=sharding), rollouts=not stage.prefetch, name=stage.name)
         if config.gradient_checkpointing:
             stage.checkpoint_activations()
         if config.compile:
@@ -82,7 +86,7 @@ class Engine:
             made.append(Optimizers(ready, config))
             return made[0].parts
 
-        self.wrapped, parts = self.processes.wrap(stage, optimizers, sharding=config.sharding)
+        self.wrapped, parts = self.processes.wrap(stage, optimizers, config)
         self.optimizers = made[0]
         self.optimizers.parts = parts
         self.stage = self.processes.unwrapped(self.wrapped)
@@ -211,7 +215,7 @@ class Engine:
                 out: StepOutput = self.wrapped(batch.data)
                 # Processes average their gradients, so each one's share is multiplied by their number.
                 loss = p.world * sum(self.stage.loss_weights[name] * total / max(counts[name], 1e-8) for name, total in out.sums.items())
-                p.backward(loss)
+                p.backward(self.wrapped, loss, last=k == len(batches) - 1)
             sums = _summed([sums, {name: float(total.detach()) for name, total in out.sums.items()}])
             pairs = {f"{name}/{part}": v for name, pair in out.logged.items() for part, v in zip(("sum", "count"), pair, strict=True)}
             logged = _summed([logged, pairs])
@@ -224,10 +228,9 @@ class Engine:
                 values[name] = logged[f"{name}/sum"] / logged[f"{name}/count"]
         self.stage.refuse(values)
         self._refuse_divergence(values["loss"], "loss")
-        norm = p.clip(self.optimizers.parameters, c.clip)
-        self._refuse_divergence(norm, "gradient norm")
         lr = learning_rate(c, self.step)
-        self.optimizers.step(lr)
+        check = partial(self._refuse_divergence, what="gradient norm")
+        norm = p.update(self.wrapped, self.optimizers, lr=lr, clip=c.clip, check=check)
         if self.average is not None:
             self.average.update(self.stage)
         self.step += 1

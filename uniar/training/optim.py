@@ -17,7 +17,7 @@ from uniar.errors import ConfigError
 
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("float32", "bfloat16")
-SHARDINGS = ("none", "fsdp2")
+SHARDINGS = ("none", "fsdp2", "zero1", "zero2", "zero3")
 SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -69,7 +69,8 @@ class EngineConfig(LoopConfig):
     keep: int = 3
     """Saved states that stay."""
     sharding: str = "none"
-    """`fsdp2` splits weights, gradients and optimiser over the processes; `none` copies them (DDP)."""
+    """Over the processes: `none` copies all (DDP); `fsdp2` splits weights, gradients and optimiser; `zero1`, `zero2` and `zero3` are
+    DeepSpeed's: the optimiser, gradients too, weights too."""
     ema: float = 0.0
     """Decay of the running average of the weights that is exported; 0 keeps none."""
 
@@ -84,6 +85,13 @@ class EngineConfig(LoopConfig):
                 raise ConfigError(f"{key}: got {getattr(self, key)}; expected 1 or more.")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema: got {self.ema}; expected 0 (none) to below 1.")
+
+
+def refuse_zero3(config: EngineConfig, *, rollouts: bool, name: str) -> None:
+    """Raise ConfigError where zero3 meets what reads weights outside a step: a running average, or rollouts of the stage `name`."""
+    if config.sharding == "zero3" and (config.ema or rollouts):
+        what = "ema" if config.ema else f"stage {name}"
+        raise ConfigError(f"sharding: got zero3 with {what}, which reads weights outside a step. Use fsdp2 or zero2.")
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

@@ -30,9 +30,11 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from uniar.errors import TrainingError
+from uniar.training import zero
 
 _NAME = re.compile(r"step-(\d{8})")
 FORMAT = 1
+OTHER_OPTIMISERS = "{}: written with other optimisers than this recipe's. Use another folder or the old recipe."
 
 
 def states(folder: Path) -> list[tuple[int, Path]]:
@@ -47,8 +49,10 @@ def gather(module: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> tu
     Returns:
         tensors by parameter name, optimiser slots as `name/slot`.
     """
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights = gather_weights(module)
+    if zero.is_engine(module):
+        return weights, zero.gather_slots(module)
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     slots = get_optimizer_state_dict(module, list(optimizers), options=options)
     flat = {f"{name}/{slot}": torch.as_tensor(v) for name, per in slots.get("state", {}).items() for slot, v in per.items()}
     return weights, flat
@@ -56,6 +60,8 @@ def gather(module: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> tu
 
 def gather_weights(module: nn.Module) -> dict[str, Tensor]:
     """Full weights on the CPU, by name; every process must call it."""
+    if zero.is_engine(module):
+        return zero.gather_weights(module)
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return {k: v for k, v in get_model_state_dict(module, options=options).items() if isinstance(v, Tensor)}
 
@@ -136,16 +142,22 @@ def restore(path: Path, module: nn.Module, optimizers: Sequence[torch.optim.Opti
         raise TrainingError(
             f"{path}/state.json: format: got {data.get('format')!r}; expected {FORMAT}. Use the version that wrote it, or another folder."
         )
-    # Each process's own view, for names and shapes: a full state is gathered to the first process alone.
-    own, slots = get_state_dict(module, list(optimizers))
-    _refuse_misfit(path, own, weights)
-    known = slots.get("state", {})
     saved: dict[str, dict[str, Tensor]] = {}
     for key, value in flat.items():
         name, slot = key.rsplit("/", 1)
         saved.setdefault(name, {})[slot] = value
+    if zero.is_engine(module):
+        _refuse_misfit(path, zero.shapes(module), weights)
+        if any(per.keys() != {"step", *zero.SLOTS} for per in saved.values()) or saved.keys() - set(zero.trained_names(module)):
+            raise TrainingError(OTHER_OPTIMISERS.format(path))
+        zero.restore(module, weights, saved)
+        return data
+    # Each process's own view, for names and shapes: a full state is gathered to the first process alone.
+    own, slots = get_state_dict(module, list(optimizers))
+    _refuse_misfit(path, {name: tuple(value.shape) for name, value in own.items()}, weights)
+    known = slots.get("state", {})
     if any(per.keys() != known.get(name, {}).keys() for name, per in saved.items()):
-        raise TrainingError(f"{path}: written with other optimisers than this recipe's. Use another folder or the old recipe.")
+        raise TrainingError(OTHER_OPTIMISERS.format(path))
     # A parameter that had no gradient yet has no slots; what fresh optimisers were given here is taken away again below.
     fresh = {name: per for name, per in known.items() if name not in saved}
     slots["state"] = saved | {name: {slot: torch.zeros(v.shape, dtype=v.dtype) for slot, v in per.items()} for name, per in fresh.items()}
@@ -163,10 +175,10 @@ def restore(path: Path, module: nn.Module, optimizers: Sequence[torch.optim.Opti
     return data
 
 
-def _refuse_misfit(path: Path, own: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+def _refuse_misfit(path: Path, own: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor]) -> None:
     wrong = [f"missing {n}" for n in own if n not in weights] + [f"unexpected {n}" for n in weights if n not in own]
     shared = [n for n in own if n in weights]
-    wrong += [f"{n} {tuple(weights[n].shape)} for {tuple(own[n].shape)}" for n in shared if own[n].shape != weights[n].shape]
+    wrong += [f"{n} {tuple(weights[n].shape)} for {own[n]}" for n in shared if own[n] != tuple(weights[n].shape)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise TrainingError(f"{path}: does not fit this recipe ({', '.join(wrong[:3])}{more}). Use another folder or the old recipe.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """DeepSpeed is an extra that is built from source; its cases run where it is installed."""
+    config.addinivalue_line("markers", "deepspeed: needs DeepSpeed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run."""
+    if importlib.util.find_spec("deepspeed") is None:
+        for item in items:
+            if item.get_closest_marker("deepspeed"):
+                item.add_marker(pytest.mark.skip(reason="DeepSpeed is not installed"))
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ class Letters:
         return {"input_ids": [[1 + ord(c) % 20 for c in text] for text in texts]}
 
 
-def main(golden: Path, out: Path, lr: float) -> None:
+def main(golden: Path, out: Path, lr: float, sharding: str) -> None:
     """Two steps, then the export."""
     torch.set_num_threads(1)
     model = load_model(golden, device="cpu", dtype=torch.float32)
@@ -61,13 +61,14 @@ def main(golden: Path, out: Path, lr: float) -> None:
         config=LanguageConfig(packed_length=32),
         seed=0,
     )
-    config = EngineConfig(steps=2, batch_size=4, lr=lr, warmup=1, weight_decay=0.0, sharding="fsdp2", log_every=1)
+    config = EngineConfig(steps=2, batch_size=4, lr=lr, warmup=1, weight_decay=0.0, sharding=sharding, log_every=1)
     engine = Engine(stage, config, folder=out / "run", seed=0, say=print)
-    assert engine.processes.world == 2 and any("DTensor" in type(p).__name__ for p in stage.parameters())
+    split = any("DTensor" in type(p).__name__ or hasattr(p, "ds_id") for p in stage.parameters())
+    assert engine.processes.world == 2 and split == (sharding in ("fsdp2", "zero3"))
     engine.run()
     weights = {name.removeprefix("model."): t for name, t in engine.weights().items() if name.startswith("model.")}
     export_language(engine.processes, engine.stage.model, golden, out / "checkpoint", weights)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from uniar.errors import ConfigError, TrainingError
 from uniar.training.engine import Engine
-from uniar.training.optim import EngineConfig
+from uniar.training.optim import EngineConfig, refuse_zero3
 from uniar.training.stage import StageDefaults
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -45,7 +45,20 @@ def unbroken(tmp_path_factory, small) -> Path:
     return out
 
 
-@pytest.mark.parametrize("options", [("ema=0.9",), ("sharding=fsdp2", "accumulate=2", "ema=0.9")], ids=["ddp", "fsdp2"])
+def _zero(level: int, *more: str):
+    return pytest.param((f"sharding=zero{level}", *more), marks=pytest.mark.deepspeed, id=f"zero{level}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("ema=0.9",), id="ddp"),
+        pytest.param(("sharding=fsdp2", "accumulate=2", "ema=0.9"), id="fsdp2"),
+        _zero(1, "ema=0.9"),
+        _zero(2, "accumulate=2", "ema=0.9"),
+        _zero(3, "accumulate=2"),
+    ],
+)
 def test_two_processes_are_one(unbroken, tmp_path, small, started, options):
     started(SCRIPT, tmp_path / "two", 4, *options, processes=2)
     alone, two = _log(unbroken), _log(tmp_path / "two")
@@ -56,10 +69,26 @@ def test_two_processes_are_one(unbroken, tmp_path, small, started, options):
     # The state of two processes goes on in one.
     small.train(tmp_path / "two", 8, {k: v for k, v in (o.split("=") for o in options) if k == "ema"})
     assert [r["loss"] for r in _log(tmp_path / "two")] == pytest.approx([r["loss"] for r in alone], abs=1e-4)
-    for name in ("module", "average"):
+    for name in ("module", "average") if "ema=0.9" in options else ("module",):
         a, b = _weights(unbroken, 8, name), _weights(tmp_path / "two", 8, name)
         assert a.keys() == b.keys()
         assert max(float((a[k].float() - b[k].float()).abs().max()) for k in a) < 1e-3
+
+
+@pytest.mark.parametrize("options", [_zero(level) for level in (1, 2, 3)])
+def test_a_sharded_run_goes_on_from_any_state(tmp_path, small, started, options):
+    """From the state of one process into split partitions, on from its own, and back."""
+    constant = {"schedule": "constant"}
+    small.train(tmp_path / "alone", 8, constant)
+    small.train(tmp_path / "run", 2, constant)
+    for steps in (4, 6):
+        started(SCRIPT, tmp_path / "run", steps, *options, "schedule=constant", processes=2)
+    small.train(tmp_path / "run", 8, constant)
+    alone, run = _log(tmp_path / "alone"), _log(tmp_path / "run")
+    assert [r["loss"] for r in run] == pytest.approx([r["loss"] for r in alone], abs=1e-5)
+    slots = [load_file(tmp_path / name / "step-00000008" / "optimizer.safetensors") for name in ("alone", "run")]
+    assert slots[0].keys() == slots[1].keys()
+    assert max(float((slots[0][k] - slots[1][k]).abs().max()) for k in slots[0]) < 1e-4
 
 
 def test_micro_batches_change_nothing(unbroken, tmp_path, small):
@@ -99,6 +128,13 @@ def _engine(small, folder: Path, stage=None, **changes) -> Engine:
 def test_a_batch_that_cannot_be_shared_is_refused(small, tmp_path):
     with pytest.raises(ConfigError, match="batch_size: got 12; expected a multiple of 1 processes x 5 micro-batches"):
         _engine(small, tmp_path / "x", accumulate=5)
+
+
+@pytest.mark.parametrize(("changes", "rollouts", "told"), [({"ema": 0.9}, False, "ema"), ({}, True, "stage grpo")])
+def test_zero3_meets_nothing_that_reads_weights_between_steps(changes, rollouts, told):
+    config = EngineConfig(steps=1, batch_size=1, lr=0.1, sharding="zero3", **changes)
+    with pytest.raises(ConfigError, match=f"sharding: got zero3 with {told}, which reads weights outside a step. Use fsdp2 or zero2"):
+        refuse_zero3(config, rollouts=rollouts, name="grpo")
 
 
 def test_another_recipe_does_not_resume(small, tmp_path):
@@ -173,7 +209,7 @@ def test_the_clock_stops_a_run_between_steps(small, tmp_path):
     ("change", "told"),
     [
         ({"schedule": "cosin"}, "schedule: got 'cosin'; expected one of cosine, linear, constant"),
-        ({"sharding": "zero"}, "sharding: got 'zero'; expected one of none, fsdp2"),
+        ({"sharding": "zero"}, "sharding: got 'zero'; expected one of none, fsdp2, zero1, zero2, zero3"),
         ({"ema": 1.0}, "ema: got 1.0"),
         ({"keep": 0}, "keep: got 0; expected 1 or more"),
     ],

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).with_name("export_run.py")
+SHARDINGS = ["fsdp2", *(pytest.param(f"zero{level}", marks=pytest.mark.deepspeed) for level in (1, 2, 3))]
 
 
-def test_a_sharded_run_that_learns_nothing_exports_what_verifies(golden, tmp_path, uniar_cli, started):
-    started(SCRIPT, golden, tmp_path, 0.0, processes=2)
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_sharded_run_that_learns_nothing_exports_what_verifies(golden, tmp_path, uniar_cli, started, sharding):
+    started(SCRIPT, golden, tmp_path, 0.0, sharding, processes=2)
     made = tmp_path / "checkpoint"
     # The export leaves recordings out, since new weights would not reproduce them; these weights must.
     for file in golden.glob("golden*"):
@@ -23,8 +26,9 @@ def test_a_sharded_run_that_learns_nothing_exports_what_verifies(golden, tmp_pat
     assert "32 of 32 tensors agree." in told.out
 
 
-def test_a_sharded_run_that_learns_exports_what_it_learnt(golden, tmp_path, uniar_cli, started):
-    started(SCRIPT, golden, tmp_path, 0.01, processes=2)
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_sharded_run_that_learns_exports_what_it_learnt(golden, tmp_path, uniar_cli, started, sharding):
+    started(SCRIPT, golden, tmp_path, 0.01, sharding, processes=2)
     made = tmp_path / "checkpoint"
     stored, before = load_file(made / "model.safetensors"), load_file(golden / "model.safetensors")
     state = load_file(tmp_path / "run" / "step-00000002" / "module.safetensors")

@@ -46,8 +46,10 @@ def close(alone: list[dict[str, float]], two: list[dict[str, float]]) -> None:
         ({"lora": "4"}, {}),
         ({}, {"sharding": "fsdp2"}),
         ({"inner_epochs": "2"}, {"sharding": "fsdp2", "accumulate": "2", "micro_batch": "3"}),
+        pytest.param({"inner_epochs": "2"}, {"sharding": "zero2", "accumulate": "2", "micro_batch": "3"}, marks=pytest.mark.deepspeed),
+        pytest.param({"lora": "4"}, {"sharding": "zero1"}, marks=pytest.mark.deepspeed),
     ],
-    ids=["ddp", "ddp micro-batches", "ddp lora", "fsdp2", "fsdp2 micro-batches"],
+    ids=["ddp", "ddp micro-batches", "ddp lora", "fsdp2", "fsdp2 micro-batches", "zero2 micro-batches", "zero1 lora"],
 )
 def test_two_processes_are_one(small, toy, tmp_path, started, settings, several):
     alone, two = tmp_path / "alone", tmp_path / "two"
