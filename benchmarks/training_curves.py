@@ -15,7 +15,7 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "uniar"
 from matplotlib import pyplot as plt  # noqa: E402
 
-BASE = ("tokenizer", "vae", "decoder", "autoregressive")
+BASE = ("tokenizer", "vae", "decoder", "autoregressive", "tokenizer-lm")
 LEFT_OUT = ("step", "lr", "grad_norm", "loading", "flat_share", "sparse_share", "images_missing", "ratio", "clip_fraction", "upscaled")
 
 

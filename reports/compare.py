@@ -23,7 +23,7 @@ from evals.store import atomic
 from evals.store.reader import RunReader
 from evals.types import Outcome, Output, Sample
 from reports import media, pages
-from reports.views import visible, words
+from reports.text import visible, words
 
 LABELS = {LOST: "Lost", WON: "Won", TIED: "Tied", UNPAIRED: "Not a pair"}
 """From the second run's side; also the order of the filters."""

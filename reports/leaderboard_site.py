@@ -20,7 +20,7 @@ from evals.errors import DataError
 from evals.store import atomic
 from reports import leaderboard, pages
 from reports.leaderboard import HEAD, KINDS, Board, Entry, Number, Place
-from reports.views import coverage_text, visible
+from reports.text import coverage_text, visible
 
 SCHEMA_VERSION = 1
 MATRIX_MODELS = 5

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from evals.store import atomic
 from evals.types import Output, Sample, Score
-from reports import charts, media, pages, views
+from reports import charts, media, pages, text, views
 
 
 class Run(Protocol):
@@ -93,11 +93,11 @@ def _page(run: Run, gallery: Mapping[str, Any]) -> bytes:
         title=views.title(manifest),
         mini=manifest.get("profile") == "mini",
         manifest=manifest,
-        notice=views.visible(results.get("notice") or manifest.get("notice") or ""),
+        notice=text.visible(results.get("notice") or manifest.get("notice") or ""),
         bundled=bool(manifest.get("bundled_model")),
-        model=views.visible((manifest.get("model") or {}).get("id", "unnamed model"), 200),
+        model=text.visible((manifest.get("model") or {}).get("id", "unnamed model"), 200),
         status=results.get("status", "incomplete"),
-        next_step=views.visible(results.get("next") or ""),
+        next_step=text.visible(results.get("next") or ""),
         headline=headline,
         tasks=tasks,
         slices=[row for row in metrics if row["kind"] == "slice"],
@@ -108,7 +108,7 @@ def _page(run: Run, gallery: Mapping[str, Any]) -> bytes:
         gallery=gallery,
         data=pages.embed_json(gallery),
         provenance=views.provenance(manifest, results),
-        suite_text=views.visible(_yaml(manifest.get("resolved_suite") or {}), 200_000),
+        suite_text=text.visible(_yaml(manifest.get("resolved_suite") or {}), 200_000),
         command=views.command(manifest),
     )
 

@@ -17,7 +17,8 @@ from evals.errors import UserError
 from evals.store.layout import Layout
 from evals.store.reader import RunReader
 from reports import runs
-from reports.views import title, visible
+from reports.text import visible
+from reports.views import title
 
 RECENT = 60.0
 """Seconds since the last output within which a run counts as going on where the kernel lists no locks."""

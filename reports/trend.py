@@ -19,7 +19,7 @@ from evals.store.reader import RunReader
 from reports import leaderboard, lines, pages
 from reports.leaderboard import HEAD, Entry
 from reports.leaderboard_site import shown
-from reports.views import coverage_text, visible
+from reports.text import coverage_text, visible
 
 _STEP = re.compile(r"(?:^|[^a-z])(?:step|checkpoint|iter|global_step)[-_]?0*(\d+)(?!\d)", re.IGNORECASE)
 

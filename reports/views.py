@@ -12,20 +12,17 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from evals.types import Outcome, Output, Sample, Score
+from reports.evidence import blocks
+from reports.text import coverage_text, plain, visible, words
 
 MAX_DETECTIONS = 100
 """Detections shown for one image, best first; the panel says how many there were."""
 MAX_EVIDENCE = 2_000
 """Characters of a score's other evidence in the page; the whole of it is in `scores/`."""
-MAX_TEXT = 20_000
-"""Characters of a prompt, reason or answer in the page."""
 
 FURTHER = ("value", "more", "set", "scorer")
 """Kinds of metrics that stand below the tasks: other values, other metrics, of the whole set, of other scorers."""
 VERDICTS = {"incorrect": "Incorrect", "partial": "Partly correct", "correct": "Correct"}
-_INVISIBLE = {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF}
-_INVISIBLE |= {*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)}
-_VISIBLE = {code: f"\u27e6U+{code:04X}\u27e7" for code in _INVISIBLE - {0x09, 0x0A, 0x0D}}
 
 
 class Shown(Protocol):
@@ -36,18 +33,6 @@ class Shown(Protocol):
     height: int
     original: bool
     problem: str
-
-
-def visible(text: object, limit: int = MAX_TEXT) -> str:
-    """Return text in which control and direction-override characters can be seen and do nothing.
-
-    >>> visible("red\u202eder")
-    'red⟦U+202E⟧der'
-    """
-    string = str(text)
-    if len(string) > limit:
-        string = f"{string[:limit]} … ({len(string):,} characters in all)"
-    return string.translate(_VISIBLE)
 
 
 def title(manifest: Mapping[str, Any]) -> str:
@@ -99,18 +84,6 @@ def row_label(metric: Mapping[str, Any]) -> str:
         return place
     name = {"overall": "mean of tasks", "prompt_accuracy": "prompts with a right image"}.get(str(metric.get("name")), "mean of images")
     return f"{place}: {name}"
-
-
-def coverage_text(coverage: float) -> str:
-    """Percent with as many digits as keep an incomplete run from reading 100%."""
-    if coverage >= 1.0:
-        return "100%"
-    return f"{min(coverage, 0.999) * 100:.1f}%"
-
-
-def words(name: str) -> str:
-    """`color_attr` -> `color attr`; `*` is the whole suite."""
-    return "whole suite" if name == "*" else visible(name, 200).replace("_", " ")
 
 
 def value_name(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> str:
@@ -179,7 +152,7 @@ def gallery(
             )
         key = (sample.sample_id, repeat)
         output, own = made.get(key), judged.get(key, [])
-        item = _item(output, own, pictures.get(f"{sample.sample_id}/{repeat}"))
+        item = _item(sample, output, own, pictures.get(f"{sample.sample_id}/{repeat}"))
         judgement = verdict(output, own, value, scale)
         item |= {"s": rows[sample.sample_id], "r": repeat, "v": verdicts.of(judgement)}
         if judgement == "partial":
@@ -250,7 +223,7 @@ def judges(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Judges behind the run's ledger, with what they replied and cost, as (name, value) lines."""
     found = []
     for role, facts in (results.get("judges") or {}).items():
-        lines = [(words(str(key)), _plain(value)) for key, value in facts.items() if value is not None]
+        lines = [(words(str(key)), plain(value)) for key, value in facts.items() if value is not None]
         found.append({"title": words(str(role)), "lines": lines})
     return found
 
@@ -292,7 +265,7 @@ def provenance(manifest: Mapping[str, Any], results: Mapping[str, Any]) -> list[
         ("Seconds", results.get("seconds")),
     ]
     return [
-        {"title": name, "lines": [(words(str(k)), _plain(v)) for k, v in _lines(content)]}
+        {"title": name, "lines": [(words(str(k)), plain(v)) for k, v in _lines(content)]}
         for name, content in groups
         if content and _lines(content)
     ]
@@ -302,18 +275,6 @@ def _lines(content: object) -> list[tuple[str, Any]]:
     if isinstance(content, Mapping):
         return [(str(k), v) for k, v in content.items() if v is not None]
     return [("value", content)]
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{visible(k, 200)}: {_plain(v)}" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return "; ".join(_plain(v) for v in value)
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    return visible(value)
 
 
 def _plan(
@@ -330,7 +291,7 @@ def _plan(
     return plan
 
 
-def _item(output: Output | None, scores: Sequence[Score], picture: Shown | None) -> dict[str, Any]:
+def _item(sample: Sample, output: Output | None, scores: Sequence[Score], picture: Shown | None) -> dict[str, Any]:
     """Short keys and no empty values: a page has tens of thousands of these."""
     if output is None:
         return {"e": "The run has not made this output yet."}
@@ -345,7 +306,7 @@ def _item(output: Output | None, scores: Sequence[Score], picture: Shown | None)
     if picture is not None:
         item |= {"i": picture.source, "w": picture.width, "h": picture.height, "o": int(picture.original)}
         item["e"] = item["e"] or picture.problem
-    item["sc"] = [_score(score) for score in scores]
+    item["sc"] = [_score(score, sample) for score in scores]
     if not scores and output.outcome is Outcome.OK:
         item["e"] = item["e"] or "No score is stored for this output."
     detections = next((s.evidence["detections"] for s in scores if s.evidence.get("detections")), [])
@@ -355,16 +316,17 @@ def _item(output: Output | None, scores: Sequence[Score], picture: Shown | None)
     return {key: entry for key, entry in item.items() if entry not in ("", [], 0)}
 
 
-def _score(score: Score) -> dict[str, Any]:
-    rest = {key: entry for key, entry in score.evidence.items() if key != "detections"}
+def _score(score: Score, sample: Sample) -> dict[str, Any]:
+    shown, rest = blocks({key: entry for key, entry in score.evidence.items() if key != "detections"}, sample.metadata)
     row = {
         "n": visible(score.scorer, 200),
         "o": "" if score.outcome is Outcome.OK else words(score.outcome.value),
         "v": {visible(key, 200): round(number, 6) for key, number in score.values.items()},
         "r": visible(score.reason),
-        "e": visible(_plain(rest), MAX_EVIDENCE) if rest else "",
+        "b": shown,
+        "e": visible(plain(rest), MAX_EVIDENCE) if rest else "",
     }
-    return {key: entry for key, entry in row.items() if entry not in ("", {})}
+    return {key: entry for key, entry in row.items() if entry not in ("", {}, [])}
 
 
 def _detection(detection: Mapping[str, Any]) -> list[Any]:

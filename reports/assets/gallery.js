@@ -26,6 +26,8 @@
     const src = address.startsWith("data:") ? address : sources + address;
     return Object.assign(image, { loading: address.startsWith("data:") ? "eager" : "lazy", decoding: "async", alt: "", width, height, src });
   };
+  // An answer in words about a picture: there the picture that was asked about is the one to look at.
+  const asked = (item, sample) => !item.i && item.x && sample[5];
   const small = (item) => Math.max(item.w, item.h) <= 96;
 
   // ---- filters -------------------------------------------------------------------------------------------------
@@ -62,11 +64,14 @@
       const before = input(sample);
       if (before) { frame.classList.add("frame-pair"); frame.append(before); }
       frame.append(image);
+    } else if (asked(item, sample)) {
+      frame.append(input(sample));
     } else {
       frame.classList.add("frame-empty");
       frame.append(el("span", "frame-text", clipped(item.x || item.e || "No image.", 220)));
     }
-    return cards.card(index, frame, [badge(item)], sample[2], `${tasks[sample[1]].label}, image ${item.r + 1}`);
+    const line = asked(item, sample) ? [badge(item), el("span", "grow", `“${clipped(item.x, 48)}”`)] : [badge(item)];
+    return cards.card(index, frame, line, sample[2], `${tasks[sample[1]].label}, image ${item.r + 1}`);
   };
 
   // ---- panel ---------------------------------------------------------------------------------------------------
@@ -94,6 +99,13 @@
     if ($("panel-boxes").getAttribute("aria-pressed") === "true") stage.append(overlay(item, stage.clientWidth));
   };
   const stage = (item, sample) => {
+    if (asked(item, sample)) {
+      const node = el("div", "stage"), image = input(sample);
+      node.style.setProperty("--ratio", String(sample[5][1] / sample[5][2]));
+      image.alt = `Asked about: ${clipped(sample[2], 200)}`;
+      node.append(image);
+      return node;
+    }
     if (!item.i) {
       const empty = el("div", "stage-empty");
       empty.append(el("p", "stage-word", item.x ? "Answer" : verdicts[item.v].label));
@@ -112,10 +124,46 @@
     node.append(image);
     return node;
   };
+  // What a verdict rests on (`reports/evidence.py`); text enters through textContent here too.
+  const SIGNS = { "-": ["del", "wanted, not read"], "+": ["ins", "read, not wanted"] };
+  const drawn = {
+    diff: (runs) => {
+      const node = el("p", "diff");
+      node.dir = "auto";
+      for (const [op, text] of runs) {
+        const [tag, told] = SIGNS[op] || ["span", ""];
+        node.append(Object.assign(el(tag, "", text), { title: told }));
+      }
+      if (!runs.length) node.append(el("span", "dim", "both empty"));
+      return [node, el("p", "dim key", "struck through: wanted, not read; underlined: read, not wanted")];
+    },
+    table: (headers, rows) => {
+      const box = el("div", "scroll"), table = el("table", "block"), head = el("tr"), body = el("tbody");
+      Object.assign(box, { tabIndex: 0 }).setAttribute("role", "group");
+      box.setAttribute("aria-label", "Table");
+      head.append(...headers.map((name) => Object.assign(el("th", "", name), { scope: "col" })));
+      for (const row of rows) { const line = el("tr"); line.append(...row.map((cell) => el("td", "", cell))); body.append(line); }
+      const top = el("thead");
+      top.append(head); table.append(top, body); box.append(table);
+      return [box];
+    },
+    quote: (text, note) => {
+      const node = el("blockquote", "said");
+      node.append(written("", text));
+      return note ? [node, el("p", "dim", note)] : [node];
+    },
+    facts: (lines) => {
+      const list = el("dl", "facts path");
+      list.append(...facts(lines));
+      return [list];
+    },
+  };
+  const block = ([kind, title, ...rest]) => [el("h4", "", title), ...(drawn[kind] ? drawn[kind](...rest) : [])];
   const scored = (score) => {
     const row = el("div", "score"), values = Object.entries(score.v || {}).map(([name, value]) => `${name} ${value}`);
     row.append(el("p", "score-head", [score.n, score.o || values.join(", ")].filter(Boolean).join(": ")));
     if (score.r) row.append(written("reason", score.r));
+    for (const one of score.b || []) row.append(...block(one));
     if (score.e) { const rest = el("p", "dim evidence"); fill(rest, score.e, 300); row.append(rest); }
     return row;
   };
@@ -135,13 +183,13 @@
     const item = items[index], sample = samples[item.s];
     $("panel-boxes").hidden = !(item.i && item.d);
     $("panel-verdict").replaceChildren(badge(item));
-    const before = input(sample);
+    const before = asked(item, sample) ? null : input(sample);
     if (before) before.alt = "Input image";
-    $("panel-source").replaceChildren(...(before ? [before, el("figcaption", "dim", "Input image; the output is the large one.")] : []));
+    $("panel-source").replaceChildren(...(before ? [before, el("figcaption", "dim", item.i ? "Input image; the output is the large one." : "Input image.")] : []));
     $("panel-scores").replaceChildren(...(item.sc || []).map(scored));
     $("panel-detections").replaceChildren(...detected(item));
     $("panel-facts").replaceChildren(...facts([
-      ["Error", item.i ? item.e : undefined], ["Answer", item.i ? item.x : undefined], ["Expected", sample[4] ?? undefined], ["Task", tasks[sample[1]].label],
+      ["Error", item.i ? item.e : undefined], ["Answer", item.i || asked(item, sample) ? item.x : undefined], ["Expected", sample[4] ?? undefined], ["Task", tasks[sample[1]].label],
       ["Slices", sample[3].map((tag) => tags[tag]).join(", ")], ["Sample", sample[0]], ["Repeat", item.r], ["Seed", item.seed],
       ["Size", item.w ? `${item.w} × ${item.h} px` : undefined], ["Seconds", item.t], ["File", item.p],
     ]));

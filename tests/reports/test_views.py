@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evals.types import Outcome, Output, Sample, Score
-from reports import views
+from reports import text, views
 
 
 def sample(name="s", **fields):
@@ -73,8 +73,8 @@ def test_a_mini_run_says_mini_whatever_its_suite_calls_it():
 
 
 def test_coverage_never_rounds_up_to_full():
-    assert views.coverage_text(9_999 / 10_000) == "99.9%"
-    assert views.coverage_text(1.0) == "100%"
+    assert text.coverage_text(9_999 / 10_000) == "99.9%"
+    assert text.coverage_text(1.0) == "100%"
     assert views.metric_row({"n": 1, "n_expected": 4})["coverage"] == "25.0%"
 
 
@@ -85,9 +85,9 @@ def test_a_metric_without_value_has_no_number():
 
 
 def test_direction_overrides_and_control_characters_are_made_visible():
-    shown = views.visible("a\u202eb\x00c\ud800\nd")
+    shown = text.visible("a\u202eb\x00c\ud800\nd")
     assert shown == "a\u27e6U+202E\u27e7b\u27e6U+0000\u27e7c\u27e6U+D800\u27e7\nd"
-    assert views.visible("x" * 30_000).endswith("(30,000 characters in all)")
+    assert text.visible("x" * 30_000).endswith("(30,000 characters in all)")
 
 
 def test_the_command_is_quoted_and_the_manifests_own_wins():
