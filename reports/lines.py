@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-LEFT, RIGHT = 6.0, 94.0
-"""Percent of the width between which the points lie; labels at the ends stay inside the drawing."""
+LEFT, RIGHT = 12.0, 96.0
+"""Percent of the width between which the points lie; on a phone the ticks' labels fit before the first."""
 TOP, AXIS = 18, 28
 MARKS = 6
 """Labels below the axis, at most: more would run into each other on a phone."""
@@ -71,7 +71,9 @@ def line_chart(points: Sequence[Point], *, title: str, ident: str, height: int =
         # The last point is always named; the one before it gives way when it would run into it.
         last = index == len(points) - 1
         if last or (index % every == 0 and len(points) - 1 - index >= every):
-            out += Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(x(point.at), height + 22, point.label)
+            # The first and the last label lie inside the drawing.
+            anchor = "middle" if len(points) == 1 or 0 < index < len(points) - 1 else "end" if last else "start"
+            out += Markup('<text class="axis" x="{}" y="{}" text-anchor="{}">{}</text>').format(x(point.at), height + 22, anchor, point.label)
     for before, after in pairwise(points):
         if before.value is not None and after.value is not None:
             out += Markup('<line class="line" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
