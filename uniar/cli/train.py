@@ -72,10 +72,11 @@ def train(
         return
     if stages or export_only:
         raise InputError(f"--stage, --export-only: got one with the stage {plan.stage!r}; they belong to the chain mini. Leave them out.")
+    from uniar.training.distributed import leave
     from uniar.training.running import train_stage
 
     target = train_stage(plan, out, say=click.echo, max_minutes=max_minutes, export=export)
-    if target is not None:
+    if leave() and target is not None:
         click.echo(f"checkpoint: {target}")
 
 

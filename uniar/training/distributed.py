@@ -188,6 +188,21 @@ class Processes:
         return wrapped.module if zero.is_engine(wrapped) else self._accelerator.unwrap_model(wrapped)
 
 
+def leave() -> bool:
+    """Take the process group down at the end of a run, all processes together; returns whether this is the main one.
+
+    A process that goes while another still talks to it may take that one down with it.
+    """
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return True
+    main = dist.get_rank() == 0
+    dist.barrier()
+    dist.destroy_process_group()
+    return main
+
+
 _DEEPSPEED = "ACCELERATE_USE_DEEPSPEED"
 
 

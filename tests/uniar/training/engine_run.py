@@ -21,6 +21,7 @@ import torch
 from uniar.data.samples import Picture, Text, TrainingSample
 from uniar.generation.prompt import generation_text
 from uniar.seeding import derive_seed
+from uniar.training.distributed import leave
 from uniar.training.engine import Engine
 from uniar.training.language import LanguageConfig, LanguageStage
 from uniar.training.mini.build import build_processor, fresh_model
@@ -110,8 +111,7 @@ def main(out: Path, steps: int, options: dict[str, str]) -> None:
         killed(out, steps, options, kills)
     else:
         train(out, steps, options)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

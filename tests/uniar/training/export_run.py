@@ -18,6 +18,7 @@ from uniar.checkpoint.load import load_model
 from uniar.data.samples import Picture, Text, TrainingSample
 from uniar.generation.prompt import IMAGE_PAD
 from uniar.seeding import derive_seed
+from uniar.training.distributed import leave
 from uniar.training.engine import Engine
 from uniar.training.exporting import export_language
 from uniar.training.language import LanguageConfig, LanguageStage
@@ -68,6 +69,7 @@ def main(golden: Path, out: Path, lr: float, sharding: str) -> None:
     engine.run()
     weights = {name.removeprefix("model."): t for name, t in engine.weights().items() if name.startswith("model.")}
     export_language(engine.processes, engine.stage.model, golden, out / "checkpoint", weights)
+    leave()
 
 
 if __name__ == "__main__":

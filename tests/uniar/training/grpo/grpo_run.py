@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from uniar.training.adapters import LoraSettings
+from uniar.training.distributed import leave
 
 HERE = Path(__file__).parent
 KINDS = {"accumulate": int, "inner_epochs": int, "micro_batch": int, "save_every": int, "precision": str}
@@ -59,8 +60,7 @@ def main(out: Path, steps: int, options: dict[str, str]) -> None:
     """One run."""
     torch.set_num_threads(1)
     train(out, steps, options)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":
