@@ -81,6 +81,7 @@ def run_suite(
     progress: TextIO | None = None,
     command: Sequence[str] | None = None,
     role: Sequence[str] = (),
+    wrap: Callable[[Model], Model] = lambda model: model,
 ) -> RunResult:
     """Measure a model on a suite.
 
@@ -99,6 +100,7 @@ def run_suite(
         command: the command line, for the manifest and for the sentence after an interrupt.
         role: `ROLE=NAME` puts another plugin into a role; `judge=replay` takes every reply out of the run's ledger, and
             `judge=replay:RUN` out of another run's.
+        wrap: puts another model around the one that was built, for example one that looks up what it has made before.
 
     Returns:
         Folder, content of `results.json`, and the page (None when none was written).
@@ -127,7 +129,7 @@ def run_suite(
     playing = roles.with_ledger(build_roles(resolved, registry), choice)
     scorers = build_scorers(resolved, registry, playing)
     self_check(scorers, playing)
-    tested = models.build(model, registry, device=device)
+    tested = wrap(models.build(model, registry, device=device))
     if resolved.verb not in tested.verbs:
         can = ", ".join(sorted(tested.verbs))
         raise SuiteError(f'{suite}: verb: got "{resolved.verb}"; the model {tested.name} can only {can}.')

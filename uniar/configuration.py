@@ -41,6 +41,7 @@ class UniARVisionConfig(PreTrainedConfig):
         bsq_dim: int = 64,
         bsq_hidden_dim: int = 8192,
         bsq_skip_final_layernorm: bool = True,
+        quantizer: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
         self.depth = depth
@@ -60,6 +61,9 @@ class UniARVisionConfig(PreTrainedConfig):
         self.bsq_dim = bsq_dim
         self.bsq_hidden_dim = bsq_hidden_dim
         self.bsq_skip_final_layernorm = bsq_skip_final_layernorm
+        if quantizer is not None:
+            # Of ablations only: `kind` and settings of `uniar.quantizers`, in place of BSQ. The release has no such key.
+            self.quantizer = dict(quantizer)
         super().__init__(**kwargs)
         self._check()
 
@@ -83,6 +87,11 @@ class UniARVisionConfig(PreTrainedConfig):
             raise ConfigError(
                 f"vision_config.deepstack_visual_indexes: got {bad}; expected block numbers from 0 to {self.depth - 1}."
             )
+
+    @property
+    def quantizer_kind(self) -> str:
+        """Kind of quantiser: `bsq`, as released, or another of `uniar.quantizers`."""
+        return str(getattr(self, "quantizer", {}).get("kind", "bsq"))
 
     @property
     def num_levels(self) -> int:

@@ -25,6 +25,7 @@ from uniar.generation.codes import Prefix, generate_codes
 from uniar.generation.conversation import Conversation
 from uniar.generation.likelihood import Likelihood, likelihoods
 from uniar.generation.prompt import defused, generation_text, interleaved
+from uniar.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +141,7 @@ class UniAR:
         if height < unit or width < unit or height % unit or width % unit:
             raise InputError(f"height, width: got {height} x {width}; expected positive multiples of {unit} pixels for this checkpoint.")
         if decode:
-            # Refuse a size that cannot be decoded before the long part, not after it.
-            self.decoder.latent_shape(round(upscale * height), round(upscale * width))
+            self.check_size(height=height, width=width, upscale=upscale)
         rows, columns = height // unit, width // unit
         guided = guidance_scale > 1
         given = [None] * len(prompts) if images is None else images
@@ -282,21 +282,10 @@ class UniAR:
         Raises:
             InputError: an image of another size, or a size that the tokenizer or the decoder does not take.
         """
-        self.decoder.latent_shape(round(upscale * height), round(upscale * width))
-        for image in images:
-            if image.size != (width, height):
-                raise InputError(f"images: got {image.width} x {image.height} pixels; expected {width} x {height}. Crop it first.")
+        self.check_size(height=height, width=width, upscale=upscale)
         if not len(images):
             return []
-        encoded = self.encode(images)
-        patch = self.feature_encoder.config.patch_size
-        for _, grid in encoded:
-            if (grid[1] * patch, grid[2] * patch) != (height, width):
-                raise InputError(
-                    f"height, width: got {height} x {width}; expected a size that the checkpoint's image processor leaves as it is (it "
-                    f"made {grid[1] * patch} x {grid[2] * patch} of it): multiples of the token side within its pixel limits."
-                )
-        codes = torch.stack([own for own, _ in encoded])
+        codes = self.tokenize(images, height=height, width=width)
         made = self.decode(
             codes,
             height=height,
@@ -308,6 +297,33 @@ class UniAR:
             exact=exact,
         )
         return [GeneratedImage(codes=c.numpy(), image=i) for c, i in zip(codes, made, strict=True)]
+
+    def check_size(self, *, height: int, width: int, upscale: float = 1.0) -> None:
+        """Refuse a size that cannot be decoded before the long part, not after it.
+
+        Raises:
+            InputError: sizes that the decoder does not take.
+        """
+        self.decoder.latent_shape(round(upscale * height), round(upscale * width))
+
+    def tokenize(self, images: Sequence[Image.Image], *, height: int, width: int) -> Tensor:
+        """Codes uint8 (B, N, L, G, D) of B images of one size, at least one.
+
+        Raises:
+            InputError: an image of another size, or a size that the tokenizer does not take.
+        """
+        for image in images:
+            if image.size != (width, height):
+                raise InputError(f"images: got {image.width} x {image.height} pixels; expected {width} x {height}. Crop it first.")
+        encoded = self.encode(images)
+        patch = self.feature_encoder.config.patch_size
+        for _, grid in encoded:
+            if (grid[1] * patch, grid[2] * patch) != (height, width):
+                raise InputError(
+                    f"height, width: got {height} x {width}; expected a size that the checkpoint's image processor leaves as it is (it "
+                    f"made {grid[1] * patch} x {grid[2] * patch} of it): multiples of the token side within its pixel limits."
+                )
+        return torch.stack([own for own, _ in encoded])
 
     def converse(self, *, capacity: int = 4096) -> Conversation:
         """Open a conversation: drawing, asking and editing in one context; see `generation.conversation`.
@@ -362,14 +378,23 @@ class UniAR:
         decoder_steps: int = 28,
         decoder_guidance_scale: float = 1.5,
         exact: bool | None = None,
+        drop_levels: Sequence[int] = (),
     ) -> list[Image.Image]:
-        """Codes (B, N, L, G, D) of rollouts of height x width pixels -> B images of upscale times that size."""
+        """Codes (B, N, L, G, D) of rollouts of height x width pixels -> B images of upscale times that size.
+
+        `drop_levels`: levels (0 is the last block) whose features the pixel decoder does not get, for ablations; what stands in their
+        place is 0, as where training dropped the features.
+        """
         if not 1 <= upscale <= 2:
             raise InputError(f"upscale: got {upscale}; expected 1 to 2.")
-        patch = self.feature_encoder.config.patch_size
+        patch, levels = self.feature_encoder.config.patch_size, self.feature_encoder.config.num_levels
+        if not set(drop_levels) <= set(range(levels)):
+            raise InputError(f"drop_levels: got {list(drop_levels)}; expected levels from 0 to {levels - 1}.")
         grid = (height // patch, width // patch)
         with torch.inference_mode():
             features = self.feature_encoder.feature_map(codes, *grid)
+            if drop_levels:
+                features.unflatten(-1, (-1, levels))[..., list(drop_levels)] = 0
         pixels = self.decoder.decode(
             features,
             feature_grid=grid,
@@ -382,6 +407,17 @@ class UniAR:
         )
         array = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(a) for a in array]
+
+    def flip(self, codes: Tensor, rate: float, *, seeds: Sequence[int]) -> Tensor:
+        """Flip each bit of codes uint8 (B, …) with a probability, for ablations; the draws come from (its seed, "flips").
+
+        Raises:
+            InputError: a rate outside 0 to 1.
+        """
+        if not 0 <= rate <= 1:
+            raise InputError(f"flip_rate: got {rate}; expected 0 to 1.")
+        draws = [torch.rand(c.shape, generator=generator(s, "flips")) for c, s in zip(codes, seeds, strict=True)]
+        return torch.where(torch.stack(draws) < rate, 1 - codes, codes) if draws else codes
 
     def prefix(self, prompt: str, image: Image.Image | None, *, rows: int, columns: int, guided: bool) -> Prefix:
         """Tokenise one prompt (and input image) for a rollout of rows x columns visual tokens."""

@@ -15,6 +15,7 @@ from evals.errors import PluginError, UserError
 from evals.registry import Registry
 
 VERBS: dict[str, tuple[str, str]] = {
+    "ablate": ("evals.cli.ablate:ablate", "Run a grid of ablation cells, with effects against a control."),
     "baseline": ("evals.cli.baseline:baseline", "Keep a run's verdicts in a small committed file."),
     "compare": ("evals.cli.compare:compare", "Compare runs with the first: paired differences, won and lost outputs."),
     "convert-detector": ("evals.cli.convert_detector:convert_detector", "Turn mmdet's Mask2Former file into a detector folder."),

@@ -5,7 +5,7 @@ Every error that `uniar` words for users becomes a `ModelError` with the same se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,13 @@ from evals.store.pictures import open_image
 from evals.types import WorkItem
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
-_DECODING = ("height", "width", "upscale", "decoder_steps", "decoder_guidance_scale")
-_DRAWING = (
-    "height", "width", "guidance_scale", "temperature", "upscale", "decoder_steps", "decoder_guidance_scale"
-)  # fmt: skip
+WRITING = ("height", "width", "guidance_scale", "temperature")
+"""Settings that decide the codes, with the sample and the seed."""
+SHOWING = ("height", "width", "upscale", "decoder_steps", "decoder_guidance_scale", "drop_levels")
+"""Settings that decide what pixels are made of codes."""
 
 
 class UniARModel:
@@ -46,8 +47,9 @@ class UniARModel:
             import uniar
 
             self.device = _device(device)
-            self._model = uniar.load(source, device=self.device)
-            self._fingerprint: dict[str, Any] = dict(self._model.fingerprint())
+            self._source = source
+            self._formats: dict[str, Any] = {"auto": uniar.load(source, device=self.device)}
+            self._fingerprint: dict[str, Any] = dict(self._formats["auto"].fingerprint())
         self.name = Path(str(self._fingerprint.get("id") or source)).name
 
     def fingerprint(self) -> dict[str, Any]:
@@ -62,36 +64,74 @@ class UniARModel:
             DataError: an input image is missing.
         """
         settings = items[0].settings
-        prompts = [item.sample.prompt for item in items]
-        seeds = [item.seed for item in items]
         verb = settings["verb"]
+        if verb in ("understand", "converse"):
+            with _told():
+                return self._answer(items) if verb == "understand" else [converse(self._loaded(settings), item) for item in items]
         with _told():
-            if verb == "understand":
-                return self._answer(items)
+            self._loaded(settings).check_size(**{name: settings[name] for name in ("height", "width", "upscale")})
+        return self.show(items, self.write(items))
+
+    def write(self, items: Sequence[WorkItem]) -> list[np.ndarray]:
+        """Return the codes of items with equal settings that ask for images, uint8 (N, L, G, D) each: the autoregressive half.
+
+        Raises:
+            As `run`.
+        """
+        settings = items[0].settings
+        model, verb = self._loaded(settings), settings["verb"]
+        with _told():
             if verb == "reconstruct":
                 # The scorers bring the source to the same frame.
-                images = [fitted(_image(item), settings["width"], settings["height"]) for item in items]
-                records = self._model.reconstruct(images, seeds=seeds, **{name: settings[name] for name in _DECODING})
-                return [Generation(image=record.image, codes=record.codes) for record in records]
-            if verb == "converse":
-                return [converse(self._model, item) for item in items]
-            drawing = {name: settings[name] for name in _DRAWING}
-            if verb == "edit":
-                records = self._model.edit(prompts, [_image(item) for item in items], seeds=seeds, **drawing)
-            else:
-                records = self._model.generate(prompts, seeds=seeds, **drawing)
-        return [Generation(image=record.image, codes=record.codes) for record in records]
+                size = {name: settings[name] for name in ("height", "width")}
+                return list(model.tokenize([fitted(_image(item), settings["width"], settings["height"]) for item in items], **size).numpy())
+            told: dict[str, Any] = {name: settings[name] for name in WRITING} | {"seeds": [item.seed for item in items], "decode": False}
+            prompts = [item.sample.prompt for item in items]
+            made = model.edit(prompts, [_image(i) for i in items], **told) if verb == "edit" else model.generate(prompts, **told)
+        return [one.codes for one in made]
+
+    def show(self, items: Sequence[WorkItem], codes: Sequence[np.ndarray]) -> list[Generation]:
+        """Return the images of codes that `write` made of the same items: the pixel half, with the flips that the settings ask for.
+
+        Raises:
+            As `run`.
+        """
+        import numpy as np
+        import torch
+
+        settings, seeds = items[0].settings, [item.seed for item in items]
+        model = self._loaded(settings)
+        with _told():
+            stacked = torch.from_numpy(np.stack(codes))
+            if settings.get("flip_rate"):
+                stacked = model.flip(stacked, settings["flip_rate"], seeds=seeds)
+            told = {name: settings[name] for name in SHOWING if name in settings}
+            images = model.decode(stacked, seeds=seeds, **told)
+        return [Generation(image=image, codes=own.numpy()) for image, own in zip(images, stacked, strict=True)]
+
+    def _loaded(self, settings: Mapping[str, Any]) -> Any:
+        """The checkpoint in the number format that the settings ask for."""
+        name = settings.get("dtype", "auto")
+        if name not in self._formats:
+            with _told():
+                import torch
+
+                import uniar
+
+                self._formats[name] = uniar.load(self._source, device=self.device, dtype=getattr(torch, name))
+        return self._formats[name]
 
     def _answer(self, items: Sequence[WorkItem]) -> list[Generation]:
         settings = items[0].settings
+        model = self._loaded(settings)
         answer_by = settings.get("answer_by", "words")
         found: list[Generation | None] = [None] * len(items)
         chosen = [i for i, item in enumerate(items) if answer_by != "words" and continuations(item.sample, answer_by)]
-        tables = choose(self._model, ((items[i].sample, _images(items[i])) for i in chosen), answer_by)
+        tables = choose(model, ((items[i].sample, _images(items[i])) for i in chosen), answer_by)
         for i, table in zip(chosen, tables, strict=True):
             found[i] = Generation(text=likeliest(table) or "", likelihoods=table)
         written = [i for i, generation in enumerate(found) if generation is None]
-        texts = self._model.understand(
+        texts = model.understand(
             [items[i].sample.prompt for i in written],
             [_images(items[i]) for i in written],
             max_new_tokens=settings["max_new_tokens"],

@@ -21,6 +21,8 @@ _REACHED = (
     "timeout",
 )  # fmt: skip
 """Settings of a role that tell how it is reached, not what it replies."""
+_LATER: dict[str, Any] = {"answer_by": "words", "flip_rate": 0.0, "drop_levels": (), "dtype": "auto"}
+"""Keys of `generate` that came after the first runs, with what those did."""
 _FREE = re.compile(rf"resolved_suite\.(generate\.batch_size|roles\.\w+\.(judge\.)?({'|'.join(_REACHED)}))")
 
 
@@ -44,8 +46,8 @@ def resolved(suite: Suite) -> dict[str, Any]:
         "protocol": _listed(asdict(suite.protocol)),
         "verb": suite.verb,
         "data": {"dataset": suite.data.name, **suite.data.kwargs},
-        # The default is left out, as runs before there was a choice have it.
-        "generate": {key: value for key, value in asdict(suite.generate).items() if (key, value) != ("answer_by", "words")},
+        # Later settings are left out at their default, as runs before there was a choice have it.
+        "generate": _listed({key: value for key, value in asdict(suite.generate).items() if key not in _LATER or value != _LATER[key]}),
         "roles": {role: {"use": use.name, **use.kwargs} for role, use in suite.roles.items()},
         "score": [_scorer(use) for use in suite.score],
         "report": asdict(suite.report),

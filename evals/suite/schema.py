@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from evals.registry import ROLES, suggest
 from evals.suite.located import Node, describe
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 ANSWER_BY = ("words", "letter", "option", "option_norm")
 VERBS = ("generate", "edit", "understand", "reconstruct", "converse")
 
@@ -55,6 +56,12 @@ class Generate:
     answer_by: str = field(default="words", metadata={"choices": ANSWER_BY})
     """How a question with options is answered, for `understand`: `words` (the model writes, a rule reads), or by the option with the
     highest log-likelihood: of its `letter`, of its text (`option`), or of its text per UTF-8 byte (`option_norm`)."""
+    flip_rate: float = field(default=0.0, metadata={"min": 0.0, "max": 1.0})
+    """For ablations: probability with which each bit of the codes is flipped before they become pixels."""
+    drop_levels: tuple[int, ...] = ()
+    """For ablations: levels of the tokenizer (0 is the last block) that the pixel decoder does not get."""
+    dtype: str = field(default="auto", metadata={"choices": DTYPES})
+    """Number format of the weights; `auto` is float32 on the CPU and the stored one elsewhere."""
     batch_size: int = field(default=8, metadata={"min": 1})
     """Items a batch; changes speed, never results."""
 
@@ -163,11 +170,19 @@ def texts(node: Node) -> tuple[str, ...]:
     return tuple(scalar(child, str) for child in node.value)
 
 
+def _several(node: Node, kind: str) -> tuple[Any, ...]:
+    if "int" not in kind:
+        return texts(node)
+    if not isinstance(node.value, list):
+        raise node.error(describe(node), "a list of whole numbers")
+    return tuple(scalar(child, int) for child in node.value)
+
+
 _KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
 def record(node: Node, cls: type[T]) -> T:
-    """Read a flat dataclass from a table by its field types and its `min` / `above` bounds and `choices`.
+    """Read a flat dataclass from a table by its field types and its `min`, `max` and `above` bounds and `choices`.
 
     Raises:
         SuiteError: unknown or missing key, wrong type, value out of range.
@@ -177,9 +192,11 @@ def record(node: Node, cls: type[T]) -> T:
     values: dict[str, Any] = {}
     for name, child in table(node, tuple(known), required=required).items():
         spec = known[name]
-        values[name] = scalar(child, _KINDS[str(spec.type)]) if spec.type in _KINDS else texts(child)
+        values[name] = scalar(child, _KINDS[str(spec.type)]) if spec.type in _KINDS else _several(child, str(spec.type))
         if "min" in spec.metadata and values[name] < spec.metadata["min"]:
             raise child.error(describe(child), f"at least {spec.metadata['min']:g}")
+        if "max" in spec.metadata and values[name] > spec.metadata["max"]:
+            raise child.error(describe(child), f"at most {spec.metadata['max']:g}")
         if "choices" in spec.metadata and values[name] not in spec.metadata["choices"]:
             known = spec.metadata["choices"]
             raise child.error(f'"{values[name]}"', f"one of {', '.join(known)}", suggest(values[name], known))

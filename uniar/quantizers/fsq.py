@@ -42,27 +42,31 @@ class FiniteScalarQuantizer(Quantizer):
         levels = tuple(whole(f"levels[{i}]", n, least=2) for i, n in enumerate(levels))
         super().__init__(dim, shape=(dim,), cardinality=levels)
         self.levels = levels
-        # Settings, not state: they follow the module to its device and stay out of the state dict.
-        self.register_buffer("_h", torch.tensor([n // 2 for n in levels]), persistent=False)
-        self.register_buffer("_top", torch.tensor([(n - 1) // 2 for n in levels]), persistent=False)
 
     @property
     def refinement(self) -> Tensor:
         """Half the distance of two levels."""
-        return 0.5 / self._h.float()
+        return torch.tensor([0.5 / (n // 2) for n in self.levels])
 
     def bound(self, z: Tensor) -> Tensor:
         """Into the range that rounds to the levels, divided by h."""
         half = [(n - 1) * (1 - MARGIN) / 2 for n in self.levels]
         offset = [0.5 * (n % 2 == 0) for n in self.levels]
         shift = [math.tan(o / r) for o, r in zip(offset, half, strict=True)]
-        return (torch.tanh(z + z.new_tensor(shift)) * z.new_tensor(half) - z.new_tensor(offset)) / self._h
+        return (torch.tanh(z + z.new_tensor(shift)) * z.new_tensor(half) - z.new_tensor(offset)) / self._below(z)
 
     def nearest(self, soft: Tensor) -> Tensor:
         """Index of the nearest level: int64 (…, dim)."""
         # Bounded values need no clamp; what `residual` leaves at the upper edge of an even number of levels does.
-        return (soft * self._h).round().to(torch.int64).clamp(-self._h, self._top) + self._h
+        h = self._below(soft).to(torch.int64)
+        top = torch.tensor([(n - 1) // 2 for n in self.levels], device=soft.device)
+        return (soft * h).round().to(torch.int64).clamp(-h, top) + h
 
     def vectors_of(self, codes: Tensor, *, dtype: torch.dtype) -> Tensor:
         """(index - h) / h."""
-        return (codes - self._h).to(dtype) / self._h
+        h = self._below(codes)
+        return (codes - h).to(dtype) / h
+
+    def _below(self, like: Tensor) -> Tensor:
+        """Levels below 0, floor(levels / 2): float32 (dim). Made anew: a buffer outside the state dict is lost where weights are loaded."""
+        return torch.tensor([float(n // 2) for n in self.levels], device=like.device)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import uniar
 from uniar.checkpoint.weights import write_tensors
 from uniar.data.sizing import Sizing
+from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
@@ -24,8 +27,11 @@ STALE = "The codes mean something else now: the pixel decoder and the visual hea
 def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callable[[str], None]) -> Ready:
     """See `training.running.train_stage`."""
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
+    wanted = recipe.tokenizer.quantizer
+    if wanted is not None and not recipe.fresh:
+        raise ConfigError("tokenizer.quantizer: got one without fresh; its codes mean something else. Set fresh to true.")
     if recipe.fresh:
-        restart_vision(base.model, derive_seed(recipe.seed, recipe.stage, "init"))
+        restart_vision(base.model, derive_seed(recipe.seed, recipe.stage, "init"), quantizer=wanted)
     processor = base.processor
     stage = TokenizerStage(
         base.model,
@@ -40,12 +46,27 @@ def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callab
     return Ready(stage, lambda engine, target: export_tokenizer(engine, base.folder, target), afterwards=stale)
 
 
-def restart_vision(model: torch.nn.Module, seed: int) -> None:
-    """Give the vision stack and its quantiser fresh weights of their own configuration."""
+def restart_vision(model: torch.nn.Module, seed: int, *, quantizer: Mapping[str, Any] | None = None) -> None:
+    """Give the vision stack and its quantiser fresh weights of their own configuration.
+
+    Args:
+        model: the whole AR model.
+        seed: of the weights.
+        quantizer: another quantiser (`TokenizerConfig.quantizer`); its `dim` is the new width of a level's vectors, and the visual head,
+            whose size follows from it, starts afresh too.
+    """
+    vision = model.config.vision_config
+    if quantizer is not None:
+        settings = {key: value for key, value in quantizer.items() if key != "dim"}
+        vision.bsq_dim = int(quantizer.get("dim", vision.bsq_dim))
+        vision.quantizer = settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(model)(model.config)
-    model.visual.load_state_dict(fresh.visual.state_dict())
+    if quantizer is None:
+        model.visual.load_state_dict(fresh.visual.state_dict())
+        return
+    model.model.visual, model.output_layer_vistok = fresh.model.visual, fresh.output_layer_vistok
 
 
 def export_tokenizer(engine: Engine, base: Path, target: Path) -> Path:
@@ -59,8 +80,16 @@ def export_tokenizer(engine: Engine, base: Path, target: Path) -> Path:
         with copied_checkpoint(base, target, without=_replaced) as fresh:
             save_model(model, fresh, weights, dtype)
             write_tensors(fresh / "bsq_encoder" / "model.safetensors", below("model.visual.", weights), dtype)
+            if model.visual.quantizers is not None:
+                _tell_quantizer(model.config.vision_config, fresh / "bsq_encoder" / "config.json")
     engine.processes.wait()
     return target
+
+
+def _tell_quantizer(config: Any, file: Path) -> None:
+    """Write another quantiser into the encoder's own configuration."""
+    known = json.loads(file.read_text("utf-8")) | {"bsq_dim": config.bsq_dim, "quantizer": config.quantizer}
+    file.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _replaced(path: Path) -> bool:

@@ -45,6 +45,9 @@ class TokenizerConfig:
     """Weight of one minus the cosine between quantised features and those that the vision stack had when training began."""
     flip_rate: float = 0.05
     """Largest bit-flip rate; an image's strength is drawn from 0, 0.01, ... to this."""
+    quantizer: Mapping[str, Any] | None = None
+    """For ablations: `kind` and settings of `uniar.quantizers` in place of BSQ, and `dim`, the width of a vector (default: the checkpoint's
+    bits). Needs `fresh`; its own loss takes the place of the soft-entropy loss. The result can read images, not write them."""
     language: str = "train"
     """Whether the language model learns too: `train` or `frozen`."""
     packed_length: int = 4096
@@ -55,6 +58,8 @@ class TokenizerConfig:
             raise ConfigError(f"language: got {self.language!r}; expected train or frozen.")
         if not 0 <= self.flip_rate <= 0.5:
             raise ConfigError(f"flip_rate: got {self.flip_rate}; expected 0 to 0.5.")
+        if self.quantizer is not None and self.flip_rate and self.quantizer.get("kind") not in ("bsq", "lfq"):
+            raise ConfigError(f"flip_rate: got {self.flip_rate} with the quantizer {self.quantizer.get('kind')}, which has no bits. Use 0.")
         for name in WEIGHTS:
             if getattr(self, f"{name}_weight") < 0:
                 raise ConfigError(f"{name}_weight: got {getattr(self, f'{name}_weight')}; expected 0 or more.")
@@ -104,6 +109,9 @@ class TokenizerStage(StageDefaults, nn.Module):
         self._tokenizer, self._draw, self._seed = tokenizer, draw, seed
         self._processor = getattr(image_processor, "image_processor", image_processor)
         weights = {term: getattr(config, f"{term}_weight") for term in WEIGHTS}
+        if model.visual.quantizers is not None:
+            # It weighs its own terms.
+            weights |= {"entropy": 0.0, "quantizer": 1.0}
         self.loss_weights: Mapping[str, float] = {term: w for term, w in weights.items() if w > 0 or term == "text"}
         model.requires_grad_(config.language == "train")
         # What is only used to write images cannot learn here.
@@ -166,7 +174,8 @@ class TokenizerStage(StageDefaults, nn.Module):
         pixel_values, grid = data.pixel_values.to(device), data.grid_thw
         z = vision.prequantized(pixel_values, grid)
         flipped = torch.where(data.flips.to(device), -z, z)
-        features = vision.features_of_vectors(bsq.quantize(flipped))
+        vectors, own, codes = vision.quantized(flipped)
+        features = vision.features_of_vectors(vectors)
         ids, positions, targets = (t.to(device) for t in (batch.ids, batch.positions, batch.targets))
         states = model.states(
             position_ids=positions, input_ids=ids, visual=vision.merge(features), mask=packed_mask(batch.segments.to(device))
@@ -179,6 +188,8 @@ class TokenizerStage(StageDefaults, nn.Module):
         entropies = [bsq.entropy_loss(level) for level in z.unbind(1)]
         if "entropy" in self.loss_weights:
             sums["entropy"] = n * torch.stack([e.loss for e in entropies]).mean()
+        if own is not None:
+            sums["quantizer"] = n * own
         if self.pixels is not None:
             # The first frame; a still image has the same one twice.
             truth = pixel_values.view(len(z), 3, 2, -1)[:, :, 0].flatten(1)
@@ -194,6 +205,11 @@ class TokenizerStage(StageDefaults, nn.Module):
                 "bit_entropy": (n * float(sum(e.per_sample for e in entropies)), bits),
                 "code_entropy": (n * float(sum(e.codebook for e in entropies)), bits),
             }
+            if codes is not None:
+                spread = [q.usage(c) for q, c in zip(vision.quantizers, codes, strict=True)]
+                # Bits: entropy of a symbol over this micro-batch, and the share of codes in use, means over levels.
+                logged = {"accuracy": logged["accuracy"]}
+                logged |= {"symbol_bits": (sum(s.marginal for s in spread), len(spread)), "used": (sum(s.used for s in spread), len(spread))}
         return StepOutput(sums, logged)
 
     def _distance(self, features: list[Tensor], pixel_values: Tensor, grid: Tensor) -> Tensor:

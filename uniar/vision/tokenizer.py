@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from uniar.configuration import UniARVisionConfig
+from uniar.errors import ConfigError
 from uniar.vision import bsq
 from uniar.vision.projection import LevelProjection, PatchMerger, raster_order, tokens_of
 from uniar.vision.vit import PatchEmbed, VisionBlock, position_embedding, rotary_tables
@@ -65,6 +66,7 @@ class UniARVisionModel(PreTrainedModel):
             for _ in c.deepstack_visual_indexes
         )
         self.bsq = Quantizer(c.bsq_dim)
+        self.quantizers = _other_quantizers(c)
         for name in self._level_names():
             self.add_module(f"bsq_input_proj{name}", LevelProjection(c.hidden_size, c.bsq_hidden_dim, c.bsq_dim))
             self.add_module(f"bsq_output_proj{name}", LevelProjection(c.bsq_dim, c.bsq_hidden_dim, c.hidden_size))
@@ -126,6 +128,29 @@ class UniARVisionModel(PreTrainedModel):
         levels = self.levels(pixel_values, grid_thw)
         return torch.stack([proj(x) for proj, x in zip(self._projections("input"), levels, strict=True)], 1)
 
+    def quantized(self, z: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor] | None]:
+        """Quantise, straight through.
+
+        Args:
+            z: (P, L, D), of `prequantized`.
+
+        Returns:
+            Vectors (P, L, D); and with a quantiser other than the released one its loss (mean over levels) and the codes of each level,
+            else None, None.
+        """
+        if self.quantizers is None:
+            return bsq.quantize(z), None, None
+        made = [quantizer(level) for quantizer, level in zip(self.quantizers, z.unbind(1), strict=True)]
+        return torch.stack([m.vectors for m in made], 1), torch.stack([m.loss for m in made]).mean(), [m.codes for m in made]
+
+    def _needs_bits(self) -> None:
+        if self.quantizers is not None:
+            kind = self.config.quantizer_kind
+            raise ConfigError(
+                f"vision_config.quantizer: got {kind}; images can be read with it and not written, since that needs the released bits. "
+                "Use a checkpoint without it."
+            )
+
     @torch.no_grad()
     def encode(self, pixel_values: Tensor, grid_thw: Tensor) -> Tensor:
         """Pixels to codes.
@@ -137,6 +162,7 @@ class UniARVisionModel(PreTrainedModel):
         Returns:
             uint8 (N, L, G, D) in {0, 1}; N = P / G, images one after another.
         """
+        self._needs_bits()
         z = self.prequantized(pixel_values, grid_thw)
         return tokens_of(bsq.codes_of(bsq.normalize(z)), self.config.group_size).transpose(1, 2).contiguous()
 
@@ -144,6 +170,7 @@ class UniARVisionModel(PreTrainedModel):
 
     def level_features(self, codes: Tensor) -> list[Tensor]:
         """Un-quantise: uint8 (N, L, G, D) -> L tensors (P, H), one row a patch in group order, before any merger."""
+        self._needs_bits()
         weight = self.pos_embed.weight
         vectors = bsq.vectors_of(codes.to(weight.device), dtype=weight.dtype)
         return self.features_of_vectors(vectors.transpose(1, 2).flatten(0, 1))
@@ -167,7 +194,7 @@ class UniARVisionModel(PreTrainedModel):
 
     def forward(self, pixel_values: Tensor, grid_thw: Tensor) -> VisualFeatures:
         """Pixels -> features for the language model, through the straight-through quantiser (differentiable)."""
-        return self.merge(self.features_of_vectors(bsq.quantize(self.prequantized(pixel_values, grid_thw))))
+        return self.merge(self.features_of_vectors(self.quantized(self.prequantized(pixel_values, grid_thw))[0]))
 
     def feature_map(self, codes: Tensor, grid_h: int, grid_w: int) -> Tensor:
         """Codes of equally sized images -> the feature map of the pixel decoder.
@@ -184,6 +211,20 @@ class UniARVisionModel(PreTrainedModel):
         stacked = torch.stack(self.level_features(codes.flatten(0, 1)), -1)
         stacked = stacked.reshape(b, grid_h * grid_w, -1)
         return stacked[:, raster_order(grid_h, grid_w, self.config.spatial_merge_size, stacked.device)]
+
+
+def _other_quantizers(config: UniARVisionConfig) -> nn.ModuleList | None:
+    """One quantiser a level where the config asks for another than the released one."""
+    settings = dict(getattr(config, "quantizer", None) or {})
+    if not settings:
+        return None
+    from uniar.quantizers import build
+
+    kind = settings.pop("kind", "bsq")
+    # A codebook's first draws: levels must not share them.
+    seeded = {"vq": True, "residual": settings.get("inner", "vq") == "vq"}.get(kind, False)
+    own = [{"seed": settings.get("seed", 0) + 1000 * level} if seeded else {} for level in range(config.num_levels)]
+    return nn.ModuleList(build(kind, dim=config.bsq_dim, **{**settings, **more}) for more in own)
 
 
 def _runs(grids: list[tuple[int, ...]]) -> list[tuple[tuple[int, ...], int]]:

@@ -21,7 +21,7 @@ def model() -> UniARModel:
 def ask(model: UniARModel, monkeypatch: pytest.MonkeyPatch, root: Path, metadata: dict[str, Any], image: str | None) -> Any:
     """The images that `understand` is given for one sample."""
     seen: list[Any] = []
-    monkeypatch.setattr(model._model, "understand", lambda prompts, images, **_: seen.extend(images) or ["x"])
+    monkeypatch.setattr(model._loaded({}), "understand", lambda prompts, images, **_: seen.extend(images) or ["x"])
     sample = Sample(sample_id="7", task="t", prompt="what is it?", metadata=metadata, image=image)
     settings = {"verb": "understand", "max_new_tokens": 2, "temperature": 0.0, "data_root": str(root)}
     model.run([WorkItem(sample=sample, repeat=0, seed=0, settings=settings)])

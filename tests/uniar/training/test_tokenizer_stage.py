@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import uniar
@@ -158,3 +159,46 @@ def test_a_fresh_start_forgets_the_vision_stack_and_nothing_else(tmp_path):
     old, new = (load_file(folder / "model.safetensors") for folder in (uniar.load("uniar-mini").folder, made))
     changed = {name for name in new if not torch.equal(old[name], new[name])}
     assert "model.visual.patch_embed.proj.weight" in changed and all(name.startswith("model.visual.") for name in changed)
+
+
+QUANTIZERS = {
+    "lfq": {"kind": "lfq", "dim": 8},
+    "fsq": {"kind": "fsq", "dim": 3, "levels": [8, 8, 4]},
+    "vq": {"kind": "vq", "dim": 6, "size": 16},
+    "residual": {"kind": "residual", "dim": 6, "size": 8, "depth": 2},
+    "residual bits": {"kind": "residual", "dim": 4, "inner": "bsq", "depth": 2},
+    "continuous": {"kind": "continuous", "dim": 8},
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_another_quantiser_is_trained_exported_and_read_with(name, tmp_path):
+    """Its checkpoint answers as the trained model does, and refuses what needs the released bits."""
+    asked = json.dumps(QUANTIZERS[name])
+    changes = ("data=mix/mini-questions.yaml", "train.steps=2", "train.batch_size=3", "train.precision=float32", "fresh=true",
+               "tokenizer.packed_length=256", "tokenizer.flip_rate=0.0", f"tokenizer.quantizer={asked}")  # fmt: skip
+    made = train_stage(read(OURS / "tokenizer.yaml", changes), tmp_path, say=lambda line: None)
+    (last,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][-1:]
+    assert last["quantizer"] == last["quantizer"] and "entropy" not in last and "used" in last
+    loaded = uniar.load(made)
+    trained = load_file(tmp_path / "step-00000002" / "module.safetensors")
+    for key, value in loaded.model.state_dict().items():
+        own = trained[f"model.{key}"]
+        # The checkpoint it started from is stored in bfloat16.
+        assert torch.equal(value, own.to(torch.bfloat16).to(value.dtype) if own.is_floating_point() else own), key
+    grid = torch.tensor([[1, 8, 8]])
+    pixels = torch.randn(64, 384, generator=torch.Generator().manual_seed(0))
+    # Read in another way than it was built: no part may have been left as it was initialised.
+    (again,) = (uniar.load(made).model.visual(pixels, grid),)
+    assert torch.equal(again.main, loaded.model.visual(pixels, grid).main) and torch.isfinite(again.main).all()
+    assert isinstance(loaded.understand(["how many stars are there?"], [Image.new("RGB", (64, 64), "gray")])[0], str)
+    with pytest.raises(ConfigError, match="vision_config.quantizer: got .*; images can be read with it and not written"):
+        loaded.encode([Image.new("RGB", (64, 64), "gray")])
+
+
+def test_a_quantiser_that_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match="flip_rate: got 0.05 with the quantizer vq, which has no bits. Use 0."):
+        TokenizerConfig(quantizer={"kind": "vq", "size": 4})
+    changes = ("data=mix/mini-questions.yaml", "tokenizer.flip_rate=0.0", 'tokenizer.quantizer={"kind": "vq", "size": 4}')
+    with pytest.raises(ConfigError, match="tokenizer.quantizer: got one without fresh"):
+        train_stage(read(OURS / "tokenizer.yaml", changes), Path("never"), say=lambda line: None)

@@ -1,0 +1,95 @@
+"""Ablation files: what a size changes, how a grid is named, and that each mistake is one sentence with file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals.ablation.finding import find, packaged
+from evals.ablation.schema import read, sizes_of
+from evals.errors import SuiteError
+from evals.suite import load
+
+FILE = """
+ablation: demo
+title: Demo
+question: What does it do?
+suite: geneval
+profile: mini
+set: {generate.repeats: 2}
+seeds: [0, 1]
+control: cold
+train: [{recipe: mini-tokenizer, set: {train.lr: 0.001}}]
+cells:
+  - {name: hot, set: {generate.temperature: 1.0}, train_set: {tokenizer.flip_rate: 0.0}}
+  - {name: cold, set: {generate.temperature: 0.1}}
+grid: {generate.decoder_steps: [2, 4], "train:train.steps": [5]}
+sizes:
+  smoke: {seeds: [7], only: [hot, cold], set: {generate.repeats: 1}, train_set: {train.steps: 2}, limit: 3, notes: [small]}
+"""
+
+
+def written(tmp_path: Path, text: str = FILE) -> Path:
+    path = tmp_path / "demo.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_size_changes_the_file(tmp_path):
+    path = written(tmp_path)
+    full, smoke = (read(path, shown="demo.yaml", size=size) for size in ("full", "smoke"))
+    assert sizes_of(path, shown="demo.yaml") == ["smoke", "full"]
+    # The control comes first, then the file's order, then the grid.
+    assert [cell.name for cell in full.cells] == ["cold", "hot", "decoder_steps=2+steps=5", "decoder_steps=4+steps=5"]
+    assert [cell.name for cell in smoke.cells] == ["cold", "hot"] and smoke.seeds == (7,) and smoke.limit == 3 and smoke.notes == ("small",)
+    hot = smoke.cells[1]
+    assert hot.settings == {"generate.repeats": 1, "generate.temperature": 1.0}
+    assert hot.own == {"generate.temperature": 1.0, "tokenizer.flip_rate": 0.0}
+    (stage,) = hot.train
+    assert stage.recipe == "mini-tokenizer" and stage.settings == ("train.lr=0.001", "train.steps=2", "tokenizer.flip_rate=0.0")
+    assert full.cells[2].train[0].settings == ("train.lr=0.001", "train.steps=5") and full.trained
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("control: cold", "control: cool"), 'demo.yaml:9: control: got "cool"; expected one of the cells hot, cold, .*Did you mean "cold"'),
+        (("name: hot", "name: cold"), 'got the cell "cold" twice; expected each name once'),
+        (("name: hot", 'name: "../x"'), r'demo.yaml:12: cells\[0\].name: got "../x"; expected letters'),
+        (("seeds: [0, 1]", "seeds: [0, 0]"), "demo.yaml:8: seeds: .*expected whole numbers from 0, each once"),
+        (("seeds: [0, 1]", "seed: 0"), "demo.yaml:8: seed: got an unknown key; expected .*seeds"),
+        (("[2, 4]", "[]"), "grid.generate.decoder_steps: got an empty list"),
+        (("only: [hot, cold]", "only: [hut, cold]"), 'got "hut"; expected one of hot, cold.*Did you mean "hot"'),
+        (("limit: 3", "limit: 0"), "limit: .*expected at least 1"),
+        (("train: [{recipe: mini-tokenizer, set: {train.lr: 0.001}}]\n", ""), "got settings of a training; expected none"),
+        (("title: Demo", "title: [x]"), "title: got a list.*; expected text"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path, change, told):
+    assert change[0] in FILE
+    with pytest.raises(SuiteError, match=told):
+        read(written(tmp_path, FILE.replace(*change)), shown="demo.yaml", size="full" if "only" not in change[0] and "limit" not in change[0] else "smoke")
+
+
+def test_an_unknown_size_or_name_names_the_nearest(tmp_path):
+    with pytest.raises(SuiteError, match='got no size "smok"; expected one of smoke, full. Did you mean "smoke"'):
+        read(written(tmp_path), shown="demo.yaml", size="smok")
+    with pytest.raises(SuiteError, match='ABLATION: got "samplin"; no such file.*Did you mean "sampling"'):
+        find("samplin")
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_ours_can_be_read_at_each_size_and_name_suites_and_settings_that_exist(name):
+    path, shown = find(name)
+    sizes = sizes_of(path, shown=shown)
+    assert {"smoke", "mini", "real"} <= set(sizes)
+    for size in sizes:
+        ablation = read(path, shown=shown, size=size)
+        opened = load.open_suite(ablation.suite)
+        for cell in ablation.cells:
+            import json
+
+            opened.resolve(ablation.profile or "mini", [f"{key}={json.dumps(value)}" for key, value in cell.settings.items()])
+        if size == "mini":
+            assert len(ablation.seeds) >= 3 and ablation.question
