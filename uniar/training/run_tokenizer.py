@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ STALE = "The codes mean something else now: the pixel decoder and the visual hea
 def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callable[[str], None]) -> Ready:
     """See `training.running.train_stage`."""
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
-    wanted = recipe.tokenizer.quantizer
-    if wanted is not None and not recipe.fresh:
-        raise ConfigError("tokenizer.quantizer: got one without fresh; its codes mean something else. Set fresh to true.")
+    own = {"quantizer": recipe.tokenizer.quantizer, "levels": recipe.tokenizer.levels}
+    given = next((name for name, value in own.items() if value is not None), None)
+    if given is not None and not recipe.fresh:
+        raise ConfigError(f"tokenizer.{given}: got one without fresh; its codes mean something else. Set fresh to true.")
     if recipe.fresh:
-        restart_vision(base.model, derive_seed(recipe.seed, recipe.stage, "init"), quantizer=wanted)
+        restart_vision(base.model, derive_seed(recipe.seed, recipe.stage, "init"), **own)
     processor = base.processor
     stage = TokenizerStage(
         base.model,
@@ -46,7 +47,9 @@ def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callab
     return Ready(stage, lambda engine, target: export_tokenizer(engine, base.folder, target), afterwards=stale)
 
 
-def restart_vision(model: torch.nn.Module, seed: int, *, quantizer: Mapping[str, Any] | None = None) -> None:
+def restart_vision(
+    model: torch.nn.Module, seed: int, *, quantizer: Mapping[str, Any] | None = None, levels: Sequence[int] | None = None
+) -> None:
     """Give the vision stack and its quantiser fresh weights of their own configuration.
 
     Args:
@@ -54,8 +57,19 @@ def restart_vision(model: torch.nn.Module, seed: int, *, quantizer: Mapping[str,
         seed: of the weights.
         quantizer: another quantiser (`TokenizerConfig.quantizer`); its `dim` is the new width of a level's vectors, and the visual head,
             whose size follows from it, starts afresh too.
+        levels: other levels (`TokenizerConfig.levels`), likewise.
+
+    Raises:
+        ConfigError: levels that are no blocks, or more of them than the language model has layers to take them.
     """
     vision = model.config.vision_config
+    if levels is not None:
+        depth, layers = vision.depth, model.config.text_config.num_hidden_layers
+        if len(set(levels)) < len(levels) or any(not 0 <= level < depth - 1 for level in levels) or len(levels) > layers:
+            raise ConfigError(
+                f"tokenizer.levels: got {list(levels)}; expected at most {layers} block numbers from 0 to {depth - 2}, each once."
+            )
+        vision.deepstack_visual_indexes = list(levels)
     if quantizer is not None:
         settings = {key: value for key, value in quantizer.items() if key != "dim"}
         vision.bsq_dim = int(quantizer.get("dim", vision.bsq_dim))
@@ -63,7 +77,7 @@ def restart_vision(model: torch.nn.Module, seed: int, *, quantizer: Mapping[str,
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(model)(model.config)
-    if quantizer is None:
+    if quantizer is None and levels is None:
         model.visual.load_state_dict(fresh.visual.state_dict())
         return
     model.model.visual, model.output_layer_vistok = fresh.model.visual, fresh.output_layer_vistok
@@ -80,16 +94,18 @@ def export_tokenizer(engine: Engine, base: Path, target: Path) -> Path:
         with copied_checkpoint(base, target, without=_replaced) as fresh:
             save_model(model, fresh, weights, dtype)
             write_tensors(fresh / "bsq_encoder" / "model.safetensors", below("model.visual.", weights), dtype)
-            if model.visual.quantizers is not None:
-                _tell_quantizer(model.config.vision_config, fresh / "bsq_encoder" / "config.json")
+            _tell_vision(model.config.vision_config, fresh / "bsq_encoder" / "config.json")
     engine.processes.wait()
     return target
 
 
-def _tell_quantizer(config: Any, file: Path) -> None:
-    """Write another quantiser into the encoder's own configuration."""
-    known = json.loads(file.read_text("utf-8")) | {"bsq_dim": config.bsq_dim, "quantizer": config.quantizer}
-    file.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
+def _tell_vision(config: Any, file: Path) -> None:
+    """Write another quantiser and other levels into the encoder's own configuration; where nothing changed the file stays."""
+    known = json.loads(file.read_text("utf-8"))
+    wanted = {"bsq_dim": config.bsq_dim, "deepstack_visual_indexes": list(config.deepstack_visual_indexes)}
+    wanted |= {"quantizer": config.quantizer} if hasattr(config, "quantizer") else {}
+    if any(known.get(key) != value for key, value in wanted.items()):
+        file.write_text(json.dumps(known | wanted, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _replaced(path: Path) -> bool:

@@ -48,6 +48,8 @@ class TokenizerConfig:
     quantizer: Mapping[str, Any] | None = None
     """For ablations: `kind` and settings of `uniar.quantizers` in place of BSQ, and `dim`, the width of a vector (default: the checkpoint's
     bits). Needs `fresh`; its own loss takes the place of the soft-entropy loss. The result can read images, not write them."""
+    levels: tuple[int, ...] | None = None
+    """For ablations: blocks whose output is a level beside the last one's, in place of the checkpoint's. Needs `fresh`."""
     language: str = "train"
     """Whether the language model learns too: `train` or `frozen`."""
     packed_length: int = 4096

@@ -202,3 +202,27 @@ def test_a_quantiser_that_cannot_be_is_refused():
     changes = ("data=mix/mini-questions.yaml", "tokenizer.flip_rate=0.0", 'tokenizer.quantizer={"kind": "vq", "size": 4}')
     with pytest.raises(ConfigError, match="tokenizer.quantizer: got one without fresh"):
         train_stage(read(OURS / "tokenizer.yaml", changes), Path("never"), say=lambda line: None)
+
+
+@pytest.mark.parametrize("levels", [[], [1, 3, 4]])
+def test_other_levels_are_trained_and_read_and_written_with(levels, tmp_path):
+    changes = ("data=mix/mini-questions.yaml", "train.steps=1", "train.batch_size=2", "train.precision=float32", "fresh=true",
+               "tokenizer.packed_length=256", f"tokenizer.levels={levels}")  # fmt: skip
+    made = train_stage(read(OURS / "tokenizer.yaml", changes), tmp_path, say=lambda line: None)
+    loaded = uniar.load(made)
+    codes, _ = loaded.encode([Image.new("RGB", (64, 64), "gray")])[0]
+    assert codes.shape == (16, 1 + len(levels), 4, 32)
+    assert torch.equal(codes, loaded.feature_encoder.encode(*_pixels(loaded)))
+    assert loaded.generate(["a photo of a star"], height=64, width=64, seeds=[0], decode=False)[0].codes.shape == codes.shape
+
+
+def _pixels(loaded):
+    told = loaded.processor.image_processor(images=[Image.new("RGB", (64, 64), "gray")], return_tensors="pt")
+    return told["pixel_values"], told["image_grid_thw"]
+
+
+@pytest.mark.parametrize("levels", ["[5]", "[1, 1]", "[-1]"])
+def test_levels_that_are_no_blocks_are_refused(levels, tmp_path):
+    changes = ("data=mix/mini-questions.yaml", "fresh=true", f"tokenizer.levels={levels}")
+    with pytest.raises(ConfigError, match="levels: got"):
+        train_stage(read(OURS / "tokenizer.yaml", changes), tmp_path, say=lambda line: None)
