@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from uniar.checkpoint.layout import BUNDLED, resolve, weight_paths
-from uniar.checkpoint.load import load_decoder, load_feature_encoder, load_model
+from uniar.checkpoint.load import load_decoder, load_feature_encoder, load_model, quiet
 from uniar.checkpoint.weights import fingerprint
 from uniar.errors import CheckpointError, InputError
 from uniar.generation.codes import Prefix, generate_codes
@@ -79,7 +79,9 @@ class UniAR:
         from transformers import AutoProcessor
 
         try:
-            return AutoProcessor.from_pretrained(self.folder)
+            # It warns that it does not know the model's type, which it need not.
+            with quiet():
+                return AutoProcessor.from_pretrained(self.folder)
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{self.folder}: tokenizer or processor files are missing or unreadable ({type(error).__name__}). "

@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import random
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -249,6 +250,15 @@ def test_a_grid_without_any_effect_still_renders(visit, written):
     view = visit(written["nothing"][0])
     assert view.locator(".banner").all_inner_texts()[0].startswith("This grid is incomplete")
     assert "no such checkpoint" in view.locator("#missing").inner_text()
+
+
+def test_one_seed_of_a_training_claims_nothing(tmp_path, visit):
+    none = {"low": None, "high": None, "p": None, "p_holm": None}
+    cells = [cell("a", 0.5, seeds=1, control=True), cell("b", 0.7, seeds=1, effect=effect(0.2, seeds=1) | none)]
+    view = visit(write(tmp_path, grid(cells, trained=True)))
+    assert cells_of(view, ".effects", 1)[2:4] == ["+0.200\nno interval", "none"]
+    assert "claims no interval" in view.locator("#effects").inner_text() and "there is one seed" in view.locator("#seeds").inner_text()
+    assert "0 of 1" in view.locator(".hero").inner_text() and "over prompts alone" in view.locator("#tasks").inner_text()
 
 
 def test_the_table_sorts_by_click(visit, written):
@@ -541,3 +551,8 @@ def test_labels_of_equal_points_are_parted_and_too_many_are_left_out():
 
 def test_signs():
     assert [signed(value) for value in (0.25, -0.25, -0.0, -0.0004, 1)] == ["+0.250", "\u22120.250", "+0.000", "+0.000", "+1.000"]
+
+
+def test_it_attaches_as_a_reporter():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["entry-points"]["uniar_eval.reporters"]["ablation"] == f"reports.ablation:{AblationPage.__name__}"

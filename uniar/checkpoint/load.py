@@ -21,13 +21,14 @@ from uniar.vision.tokenizer import UniARVisionModel
 def load_model(folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Any:
     """The AR model in eval mode; dtype None means float32 on the CPU and the stored dtype elsewhere."""
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else "auto")
-    with _quiet():
+    with quiet():
         model = UniARForConditionalGeneration.from_pretrained(folder, dtype=dtype)
     return model.to(device).eval()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Inside, transformers says nothing."""
     # transformers draws a bar and prints a table of misfits; the misfits are our error's to tell, in one sentence.
     from transformers.utils import logging
 
