@@ -15,7 +15,7 @@ from typing import Any
 
 from evals import likeness, ranks
 from evals.analysis.compare import Delta, delta_of
-from evals.analysis.pairing import POOLED, Matched, match
+from evals.analysis.pairing import POOLED, Matched, inside, match
 from evals.analysis.verdicts import Verdicts
 from evals.errors import DataError
 from evals.metrics import aggregate
@@ -53,7 +53,7 @@ class Effect:
     counts: Mapping[str, int]
     pairs: int
     prompts: int
-    by_seed: tuple[float, ...]
+    by_seed: Mapping[int, float]
     """Difference of each seed that both have."""
     wider_by_seeds: bool
     """Whether the interval is that over seeds."""
@@ -122,7 +122,7 @@ def _effect(control: Sequence[Verdicts], runs: Sequence[Verdicts], *, trained: b
     if whole is None:
         return None
     by_seed = _by_seed(matched, POOLED if lacking else recipe, control[0])
-    low, high, p, wider = _widened(whole, by_seed) if trained else (whole.low, whole.high, _p(whole), False)
+    low, high, p, wider = _widened(whole, by_seed, control[0], matched) if trained else (whole.low, whole.high, _p(whole), False)
     tasks = [delta_of(matched.of_task(task), POOLED, name=task, first=control[0]) for task in control[0].tasks]
     return Effect(
         delta=whole.delta,
@@ -133,7 +133,7 @@ def _effect(control: Sequence[Verdicts], runs: Sequence[Verdicts], *, trained: b
         counts=whole.counts,
         pairs=whole.pairs,
         prompts=whole.prompts,
-        by_seed=tuple(by_seed.values()),
+        by_seed=by_seed,
         wider_by_seeds=wider,
         tasks=tuple(
             {"task": task.name, "first": task.first, "second": task.second, "delta": task.delta, "low": task.low, "high": task.high}
@@ -154,7 +154,9 @@ def _by_seed(matched: Matched, recipe: ranks.Recipe, first: Verdicts) -> dict[in
     return found
 
 
-def _widened(whole: Delta, by_seed: Mapping[int, float]) -> tuple[float | None, float | None, float | None, bool]:
+def _widened(
+    whole: Delta, by_seed: Mapping[int, float], first: Verdicts, matched: Matched
+) -> tuple[float | None, float | None, float | None, bool]:
     """The wider of the interval over prompts and that over seeds; with one seed there is none over seeds, and none is claimed."""
     values = list(by_seed.values())
     if len(values) < 2:
@@ -163,13 +165,16 @@ def _widened(whole: Delta, by_seed: Mapping[int, float]) -> tuple[float | None, 
     error = math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1) / len(values))
     half = t_quantile(0.975, len(values) - 1) * error
     p = _p(whole)
-    seeds = 1.0 if error == 0.0 and whole.delta == 0.0 else 0.0 if error == 0.0 else 2 * t_cdf(-abs(middle) / error, len(values) - 1)
+    # Interval and test have one middle, so that they never tell two stories.
+    seeds = 1.0 if error == 0.0 and whole.delta == 0.0 else 0.0 if error == 0.0 else 2 * t_cdf(-abs(whole.delta) / error, len(values) - 1)
     p = None if p is None else max(p, seeds)
-    if whole.low is None or whole.high is None:
-        return whole.delta - half, whole.delta + half, p, True
-    if 2 * half > whole.high - whole.low:
-        return whole.delta - half, whole.delta + half, p, True
-    return whole.low, whole.high, p, False
+    if whole.low is not None and whole.high is not None and 2 * half <= whole.high - whole.low:
+        return whole.low, whole.high, p, False
+    low, high = whole.delta - half, whole.delta + half
+    if inside(first, matched):
+        most = abs(first.scale[1] - first.scale[0])
+        low, high = max(low, -most), min(high, most)
+    return low, high, p, True
 
 
 def _p(delta: Delta) -> float | None:

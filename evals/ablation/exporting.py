@@ -103,11 +103,15 @@ def lines(found: Mapping[str, Any]) -> Iterable[str]:
             f"{_number(row['p_holm']):>6}  {_number(row['image_ms'], '.1f'):>8}"
         )
     yield (
-        f"{found['suite_title']}: {found['headline']} over {len(found['seeds'])} seeds; differences to {found['control']} are paired by prompt, "
+        f"{found['suite_title']}: {found['headline']} over {_counted(len(found['seeds']), 'seed')}; differences to {found['control']} are paired by prompt, "
         "repeat and seed; p by sign flips of prompts, corrected over the cells by Holm."
     )
-    if found["trained"]:
+    if found["trained"] and len(found["seeds"]) > 1:
         yield "Cells are trained: the interval is the wider of that over prompts and that over seeds."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

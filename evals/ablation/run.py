@@ -11,6 +11,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,23 +165,38 @@ def _each(todo: Sequence[Job], *, jobs: int, deadline: float | None) -> Iterator
             yield job, late if rest is not None and rest <= 0 else measure(_with(job, rest))
         return
     waiting = list(todo)
+    while waiting:
+        # A process that is killed takes its pool with it: what was running is told as failed, and a new pool goes on.
+        yield from _pooled(waiting, jobs=jobs, left=left, late=late)
+
+
+def _pooled(
+    waiting: list[Job], *, jobs: int, left: Callable[[], float | None], late: dict[str, Any]
+) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Take jobs off the list and yield their outcomes until it is empty or the pool breaks."""
     # A fresh interpreter each: a forked torch may hang on its own threads.
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         running: dict[Any, Job] = {}
         while waiting or running:
             while waiting and len(running) < jobs:
-                job, rest = waiting.pop(0), left()
+                rest = left()
+                job = waiting.pop(0)
                 if rest is not None and rest <= 0:
                     yield job, late
                     continue
                 running[pool.submit(measure, _with(job, rest))] = job
+            broken = False
             for ended in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                 job = running.pop(ended)
                 try:
                     yield job, ended.result()
-                # A process that was killed takes only its own cell with it, as far as the pool lives.
                 except Exception as error:
-                    yield job, {"status": FAILED, "reason": sentence(error)}
+                    broken = broken or isinstance(error, BrokenProcessPool)
+                    yield job, {"status": FAILED, "reason": f"its process ended: {sentence(error)}"}
+            if broken:
+                for job in running.values():
+                    yield job, {"status": FAILED, "reason": "its process ended with another's; run the command again"}
+                return
 
 
 def _with(job: Job, seconds: float | None) -> Job:
@@ -194,7 +210,10 @@ def _refuse_other(out: Path, ablation: Ablation) -> None:
     path = out / "grid.json"
     wanted = table.identity(ablation)
     if path.is_file():
-        old = json.loads(path.read_text("utf-8"))
+        try:
+            old = dict(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise StoreError(f"{path}: got a file that cannot be read ({type(error).__name__}). Give another --out.") from None
         changed = [key for key in wanted if old.get(key) != wanted[key]]
         if changed:
             raise StoreError(

@@ -7,7 +7,7 @@
     seeds: [0, 1, 2]                       replicates: of the draws, and of the training where there is one
     control: hot                           name of the cell that the others are compared with
     cells: [{name, set, train, model}]     listed cells
-    grid: {generate.temperature: [0, 1]}   and all combinations of these settings, named by their values
+    grid: {generate.temperature: [0, 1]}   and all combinations of these settings, named by their values; `train:KEY` is one of the training
     train: [{recipe, set}]                 stages before the measurement, each from the one before; a cell may add its own `set`
     sizes: {smoke: {...}, mini: {...}}     changes by size: set, seeds, only (cells), train_set, profile, model, limit
 
@@ -202,7 +202,7 @@ def _cell(
     train_set: Mapping[str, Any], model: str | None,
 ) -> Cell:  # fmt: skip
     stages = tuple(replace(stage, settings=(*stage.settings, *_told(train_set), *_told(own_train))) for stage in train)
-    return Cell(name=name, settings={**common, **own}, own={**own, **own_train}, train=stages, model=model)
+    return Cell(name=name, settings={**common, **own}, own={**own, **{f"train:{key}": v for key, v in own_train.items()}}, train=stages, model=model)
 
 
 def _listed(
@@ -228,7 +228,7 @@ def _grid(
     cells = []
     for values in itertools.product(*axes.values()):
         own = dict(zip(axes, values, strict=True))
-        # Settings of the suite stand under their key, those of the training under `train.`.
+        # Settings of the suite stand under their key, those of the training under `train:` and their key.
         suite = {key: value for key, value in own.items() if not key.startswith("train:")}
         training = {key.removeprefix("train:"): value for key, value in own.items() if key.startswith("train:")}
         if training and not train:

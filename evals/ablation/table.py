@@ -67,7 +67,7 @@ def build(
         "trained": ablation.trained,
         "suite_title": None if first is None else first.title,
         "protocol": None if first is None else first.protocol,
-        "mini": first is None or first.profile.startswith("mini"),
+        "mini": (first.profile if first is not None else ablation.profile or "mini").startswith("mini"),
         "value": None if first is None else first.value,
         "headline": None if first is None else first.headline,
         "scale": None if first is None else list(first.scale),
@@ -96,6 +96,9 @@ def _cell(
     return {
         "name": cell.name,
         "own": _plain(cell.own),
+        "settings": _plain(cell.settings),
+        "train": [[stage.recipe, list(stage.settings)] for stage in cell.train],
+        "model": cell.model,
         "control": cell.name == ablation.control,
         "status": "failed" if "failed" in kinds else "pending" if "pending" in kinds else "done",
         "seeds": [
@@ -104,13 +107,14 @@ def _cell(
                 "status": outcome["status"],
                 "reason": outcome["reason"],
                 "value": next((run.known for run in runs if run.seed == outcome["seed"]), None),
+                "difference": None if effect is None else effect.by_seed.get(outcome["seed"]),
                 "run": f"cells/{cell.name}/{outcome['seed']}",
                 "made": outcome.get("made", {}),
             }
             for outcome in outcomes
         ],
         "level": {**asdict(level), "seeds": list(level.seeds)},
-        "effect": None if effect is None else {**asdict(effect), "by_seed": list(effect.by_seed), "tasks": list(effect.tasks)},
+        "effect": None if effect is None else {**asdict(effect), "by_seed": list(effect.by_seed.values()), "tasks": list(effect.tasks)},
         "cost": _cost(outcomes),
     }
 

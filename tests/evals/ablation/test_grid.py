@@ -17,6 +17,9 @@ import pandas as pd
 import pytest
 from click.testing import Result
 
+from evals.ablation import run
+from evals.ablation.schema import Cell
+
 FILE = """
 ablation: demo
 title: Demo & more
@@ -130,6 +133,29 @@ def test_processes_give_the_same_table(grid: Path, cli: Callable[..., Result]) -
     one, two = table("one"), table("two")
     for a, b in zip(one["cells"], two["cells"], strict=True):
         assert (a["name"], a["level"], a["effect"]) == (b["name"], b["level"], b["effect"])
+
+
+def test_a_process_that_is_killed_takes_its_cell_and_not_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "measure", dies_on_even_seeds)
+    jobs = [run.Job(cell=Cell(name="c"), seed=seed, suite="s", profile=None, limit=None, folder=Path("x"), device="cpu", seconds=None)
+            for seed in range(4)]  # fmt: skip
+    ended = {job.seed: outcome for job, outcome in run._each(jobs, jobs=2, deadline=None)}
+    assert sorted(ended) == [0, 1, 2, 3] and {ended[seed]["status"] for seed in (0, 2)} == {"failed"}
+    assert "its process ended" in ended[0]["reason"]
+
+
+def dies_on_even_seeds(job: run.Job) -> dict[str, Any]:
+    """What a worker runs: the kernel's way of ending a process, or an outcome."""
+    if job.seed % 2 == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"status": "done", "reason": ""}
+
+
+def test_a_damaged_record_of_the_grid_is_told(grid: Path, cli: Callable[..., Result]) -> None:
+    Path("out").mkdir()
+    Path("out/grid.json").write_text("{")
+    done = cli("ablate", "demo.yaml", "--out", "out")
+    assert done.exit_code == 3 and "grid.json: got a file that cannot be read" in done.output
 
 
 def test_another_grid_or_a_foreign_folder_is_refused(grid: Path, cli: Callable[..., Result]) -> None:

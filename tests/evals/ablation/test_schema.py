@@ -45,7 +45,7 @@ def test_a_size_changes_the_file(tmp_path):
     assert [cell.name for cell in smoke.cells] == ["cold", "hot"] and smoke.seeds == (7,) and smoke.limit == 3 and smoke.notes == ("small",)
     hot = smoke.cells[1]
     assert hot.settings == {"generate.repeats": 1, "generate.temperature": 1.0}
-    assert hot.own == {"generate.temperature": 1.0, "tokenizer.flip_rate": 0.0}
+    assert hot.own == {"generate.temperature": 1.0, "train:tokenizer.flip_rate": 0.0}
     (stage,) = hot.train
     assert stage.recipe == "mini-tokenizer" and stage.settings == ("train.lr=0.001", "train.steps=2", "tokenizer.flip_rate=0.0")
     assert full.cells[2].train[0].settings == ("train.lr=0.001", "train.steps=5") and full.trained
