@@ -52,7 +52,7 @@ def correlation(a: np.ndarray, b: np.ndarray, least: int = 200) -> float | None:
 def pairs(residuals: np.ndarray, rng: np.random.Generator, count: int = 4000) -> dict[str, tuple[float, int]]:
     """Mean absolute correlation of random pairs; residuals (scenes, N, L, G, D), nan where p is extreme."""
     found: dict[str, list[float]] = {"one patch": [], "two patches": [], "shuffled": []}
-    scenes, tokens, levels, patches, bits = residuals.shape
+    _, tokens, levels, patches, bits = residuals.shape
     for _ in range(count):
         n, level, g = rng.integers(tokens), rng.integers(levels), rng.integers(patches)
         i, j = rng.choice(bits, 2, replace=False)

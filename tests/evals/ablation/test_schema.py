@@ -93,3 +93,11 @@ def test_ours_can_be_read_at_each_size_and_name_suites_and_settings_that_exist(n
             opened.resolve(ablation.profile or "mini", [f"{key}={json.dumps(value)}" for key, value in cell.settings.items()])
         if size == "mini":
             assert len(ablation.seeds) >= 3 and ablation.question
+
+
+def test_the_example_of_the_page_can_be_read(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "ablations.md").read_text("utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    ablation = read(written(tmp_path, example), shown="demo.yaml", size="full")
+    assert [cell.name for cell in ablation.cells] == ["six", "two"] and ablation.seeds == (0, 1, 2)
+    assert all(f"`{name}`" in page for name in packaged())
