@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
-from evals.errors import SuiteError
-from evals.registry import suggest
+from evals.suite import load
+
+FOLDER = "ablations"
 
 
 def packaged() -> dict[str, Path]:
     """Return the files that ship with the package: name -> file."""
-    try:
-        root = Path(str(resources.files("suites"))) / "ablations"
-    except ModuleNotFoundError:
-        return {}
-    return {path.stem: path for path in sorted(root.glob("*.yaml"))}
+    return load.packaged(FOLDER)
 
 
 def find(ablation: str) -> tuple[Path, str]:
@@ -24,11 +20,4 @@ def find(ablation: str) -> tuple[Path, str]:
     Raises:
         SuiteError: no such file and no packaged one of that name.
     """
-    path = Path(ablation)
-    if path.is_file():
-        return path, ablation
-    known = packaged()
-    name = path.name.removesuffix(".yaml")
-    if name in known and path.parent in (Path("."), Path("ablations"), Path("suites/ablations")):
-        return known[name], f"suites/ablations/{name}.yaml"
-    raise SuiteError(f'ABLATION: got "{ablation}"; no such file and no ablation of that name.{suggest(name, known)} Ours: {", ".join(known)}.')
+    return load.find(ablation, kind="ablation", folder=FOLDER, remedy=f"Ours: {', '.join(packaged())}.")

@@ -23,15 +23,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evals.errors import SuiteError
 from evals.registry import suggest
-from evals.suite.located import Node, describe, parse
+from evals.suite.load import parse_file
+from evals.suite.located import Node, describe
 from evals.suite.schema import scalar, table, texts
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
-_TOP = ("ablation", "title", "question", "version", "suite", "profile", "model", "limit", "set", "seeds", "control", "cells", "grid", "train",
-        "sizes", "notes")  # fmt: skip
-_CELL = ("name", "label", "set", "train_set", "model")
+_TOP = (
+    "ablation", "title", "question", "version", "suite", "profile", "model", "limit", "set", "seeds", "control", "cells", "grid", "train",
+    "sizes", "notes",
+)  # fmt: skip
+_CELL = ("name", "set", "train_set", "model")
 _SIZE = ("set", "seeds", "only", "train_set", "profile", "model", "limit", "notes")
 
 
@@ -94,11 +96,7 @@ def read(path: Path, *, shown: str, size: str) -> Ablation:
     Raises:
         SuiteError: anything that does not fit.
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{shown}: got a file that cannot be read ({error}); expected an ablation file.") from error
-    root = parse(text, filename=shown)
+    root = parse_file(path, shown)
     top = table(root, _TOP, required=("ablation", "title", "suite", "control"))
     sizes = table(top["sizes"]) if "sizes" in top else {}
     if size != "full" and size not in sizes:
@@ -117,7 +115,9 @@ def read(path: Path, *, shown: str, size: str) -> Ablation:
     control = scalar(top["control"], str)
     chosen = _only(change.get("only"), cells)
     if control not in {cell.name for cell in chosen}:
-        raise top["control"].error(f'"{control}"', f"one of the cells {', '.join(c.name for c in chosen)}", suggest(control, [c.name for c in chosen]))
+        raise top["control"].error(
+            f'"{control}"', f"one of the cells {', '.join(c.name for c in chosen)}", suggest(control, [c.name for c in chosen])
+        )
     return Ablation(
         name=name,
         title=scalar(top["title"], str),
@@ -141,7 +141,7 @@ def sizes_of(path: Path, *, shown: str) -> list[str]:
     Raises:
         SuiteError: it cannot be read.
     """
-    top = table(parse(path.read_text("utf-8"), filename=shown))
+    top = table(parse_file(path, shown))
     return [*(table(top["sizes"]) if "sizes" in top else {}), "full"]
 
 
@@ -202,12 +202,12 @@ def _cell(
     train_set: Mapping[str, Any], model: str | None,
 ) -> Cell:  # fmt: skip
     stages = tuple(replace(stage, settings=(*stage.settings, *_told(train_set), *_told(own_train))) for stage in train)
-    return Cell(name=name, settings={**common, **own}, own={**own, **{f"train:{key}": v for key, v in own_train.items()}}, train=stages, model=model)
+    return Cell(
+        name=name, settings={**common, **own}, own={**own, **{f"train:{key}": v for key, v in own_train.items()}}, train=stages, model=model
+    )
 
 
-def _listed(
-    node: Node, common: Mapping[str, Any], train: Sequence[TrainStage], train_set: Mapping[str, Any], model: str | None
-) -> Cell:
+def _listed(node: Node, common: Mapping[str, Any], train: Sequence[TrainStage], train_set: Mapping[str, Any], model: str | None) -> Cell:
     keys = table(node, _CELL, required=("name",))
     name = scalar(keys["name"], str)
     if not NAME.fullmatch(name):

@@ -6,15 +6,13 @@ share the training, a change makes another folder, and a stage that was killed g
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from typing import Any, NamedTuple
 from evals.ablation.schema import TrainStage
 from evals.errors import UserError
 from evals.store import atomic
+from evals.store.lock import locked
 from evals.suite.lock import digest
 
 
@@ -77,7 +76,8 @@ def train(
 def _one(stage: TrainStage, *, before: str | None, seed: int, folder: Path, device: str, deadline: float | None) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     record, checkpoint = folder / "stage.json", folder / "run" / "checkpoint"
-    with _alone(folder / "stage.lock"):
+    # Cells of other processes may want the same stage: whoever comes second finds it made.
+    with locked(folder / "stage.lock", wait=True):
         known: dict[str, Any] = json.loads(record.read_text("utf-8")) if record.is_file() else {}
         if known.get("status") == "done" and checkpoint.is_dir():
             return Trained(checkpoint, float(known["seconds"]), True)
@@ -101,17 +101,6 @@ def _one(stage: TrainStage, *, before: str | None, seed: int, folder: Path, devi
     if not finished:
         raise OutOfTime(f"{stage.recipe}: the budget ended this training before its last step. The same command goes on.")
     return Trained(checkpoint, round(seconds, 3), False)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a stage's lock, waiting for the process that makes it; the kernel drops it however a process ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _content(recipe: str) -> str:

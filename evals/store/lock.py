@@ -15,8 +15,12 @@ from evals.errors import StoreError
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a run folder.
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Args:
+        path: of the lock's file.
+        wait: until whoever holds it lets go, instead of refusing.
 
     Raises:
         StoreError: another process holds it.
@@ -26,7 +30,7 @@ def locked(path: Path) -> Iterator[None]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             owner = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
             raise StoreError(

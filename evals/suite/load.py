@@ -87,36 +87,58 @@ def from_resolved(resolved: Mapping[str, Any], *, shown: str, folder: Path | Non
     return SuiteFile(root=root, shown=shown, folder=folder, plugins=tuple(folder / row["file"] for row in files))
 
 
-def packaged() -> dict[str, Path]:
-    """Return the suites shipped with the package: name -> file."""
+def packaged(folder: str = "") -> dict[str, Path]:
+    """Return the files shipped with the package: name -> file.
+
+    Args:
+        folder: below `suites/`; empty for the suites themselves.
+    """
     try:
         root = Path(str(resources.files("suites")))
     except ModuleNotFoundError:
         return {}
-    return {path.stem: path for path in sorted(root.glob("*.yaml"))}
+    return {path.stem: path for path in sorted((root / folder).glob("*.yaml"))}
 
 
-def find(suite: str) -> tuple[Path, str]:
-    """Return the file of a suite and the path to show: an existing path, else the name of a packaged suite.
+def find(name: str, *, kind: str = "suite", folder: str = "", remedy: str = "(uniar-eval ls suites)") -> tuple[Path, str]:
+    """Return a file and the path to show: an existing path, else the name of a packaged one.
 
     `suites/NAME.yaml` also means the packaged suite where no such path exists, so that the documented command works
     from any directory.
 
+    Args:
+        name: as the user gave it.
+        kind: what it is, for messages.
+        folder: below `suites/`, as for `packaged`.
+        remedy: end of the messages.
+
     Raises:
         SuiteError: neither; with the nearest name.
     """
-    path = Path(suite)
+    path = Path(name)
     if path.is_file():
-        return path, suite
+        return path, name
     if path.is_dir():
-        raise SuiteError(f'SUITE: got the folder "{suite}"; expected a suite file or a name. (uniar-eval ls suites)')
-    known = packaged()
-    name = path.name.removesuffix(".yaml")
-    if name in known and path.parent in (Path("."), Path("suites")):
-        return known[name], f"suites/{name}.yaml"
-    raise SuiteError(
-        f'SUITE: got "{suite}"; no such file and no suite of that name.{suggest(name, known)} (uniar-eval ls suites)'
-    )
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise SuiteError(f'{kind.upper()}: got the folder "{name}"; expected {article} {kind} file or a name. {remedy}')
+    known, stem = packaged(folder), path.name.removesuffix(".yaml")
+    shipped = Path("suites") / folder
+    if stem in known and path.parent in (Path("."), Path(folder), shipped):
+        return known[stem], f"{shipped.as_posix()}/{stem}.yaml"
+    raise SuiteError(f'{kind.upper()}: got "{name}"; no such file and no {kind} of that name.{suggest(stem, known)} {remedy}')
+
+
+def parse_file(path: Path, shown: str) -> Node:
+    """Read and parse a YAML file.
+
+    Raises:
+        SuiteError: unreadable, or broken YAML.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{shown}: got an unreadable file ({error}); expected UTF-8 YAML.") from error
+    return parse(text, filename=shown)
 
 
 def open_suite(suite: str) -> SuiteFile:
@@ -126,11 +148,7 @@ def open_suite(suite: str) -> SuiteFile:
         SuiteError: no such suite, unreadable, broken YAML, bad outer keys or plugin paths.
     """
     path, shown = find(suite)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{shown}: got an unreadable file ({error}); expected UTF-8 YAML.") from error
-    root = parse(text, filename=shown)
+    root = parse_file(path, shown)
     schema.profiles(root)
     name = schema.scalar(root.value["suite"], str)
     if not _NAME.fullmatch(name):

@@ -101,3 +101,11 @@ def test_the_example_of_the_page_can_be_read(tmp_path):
     ablation = read(written(tmp_path, example), shown="demo.yaml", size="full")
     assert [cell.name for cell in ablation.cells] == ["six", "two"] and ablation.seeds == (0, 1, 2)
     assert all(f"`{name}`" in page for name in packaged())
+
+
+def test_a_file_that_is_no_text_or_a_folder_is_told(tmp_path):
+    (tmp_path / "demo.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SuiteError, match=r"demo.yaml: got an unreadable file .*; expected UTF-8 YAML"):
+        sizes_of(tmp_path / "demo.yaml", shown="demo.yaml")
+    with pytest.raises(SuiteError, match=r'ABLATION: got the folder ".*"; expected an ablation file or a name. Ours: bit-flip, '):
+        find(str(tmp_path))
