@@ -26,6 +26,9 @@ from evals.stats.holm import holm
 FREE = ("generate.",)
 """Beginnings of the settings by which cells may differ; all else must be equal for a difference to mean anything."""
 
+_REPEATS = 1_000_000
+"""Repeats of one seed, at most, where the runs of several are joined: repeat r of seed s becomes repeat s times this plus r."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
@@ -105,7 +108,7 @@ def join(runs: Sequence[Verdicts]) -> Verdicts:
     """Return one run of all seeds: repeats of the later seeds follow those of the earlier."""
     first = runs[0]
     table = {
-        (sample, run.seed * 1_000_000 + repeat): row for run in runs for (sample, repeat), row in run.table.items()
+        (sample, run.seed * _REPEATS + repeat): row for run in runs for (sample, repeat), row in run.table.items()
     }
     return replace(first, table=table, known=None)
 
@@ -145,8 +148,8 @@ def _effect(control: Sequence[Verdicts], runs: Sequence[Verdicts], *, trained: b
 
 def _by_seed(matched: Matched, recipe: ranks.Recipe, first: Verdicts) -> dict[int, float]:
     found = {}
-    for seed in dict.fromkeys(key[1] // 1_000_000 for key in matched.keys):
-        kept = [at for at, key in enumerate(matched.keys) if key[1] // 1_000_000 == seed]
+    for seed in dict.fromkeys(key[1] // _REPEATS for key in matched.keys):
+        kept = [at for at, key in enumerate(matched.keys) if key[1] // _REPEATS == seed]
         keys, one, two = (tuple(rows[at] for at in kept) for rows in (matched.keys, matched.first, matched.second))
         part = delta_of(Matched(keys, one, two, {}), recipe, name=f"seed {seed}", first=first)
         if part is not None:

@@ -25,7 +25,9 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     for cell in found["cells"]:
         effect, level = cell["effect"] or {}, cell["level"]
         row = {"cell": cell["name"], "control": cell["control"], "status": cell["status"]}
-        row |= {f"set.{key}": value if isinstance(value, (int, float, str, bool)) else json.dumps(value) for key, value in cell["own"].items()}
+        row |= {
+            f"set.{key}": value if isinstance(value, (int, float, str, bool)) else json.dumps(value) for key, value in cell["own"].items()
+        }
         row |= {key: level[key] for key in ("value", "low", "high")}
         row |= {"delta": effect.get("delta"), "delta_low": effect.get("low"), "delta_high": effect.get("high")}
         row |= {key: effect.get(key) for key in ("p", "p_holm", "pairs", "prompts")}
@@ -72,16 +74,32 @@ def latex(found: Mapping[str, Any], file: Path) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", r"cell & value & difference & 95\% interval & $p$ (Holm) & ms per image \\", r"\midrule"]
+    lines = [
+        r"\begin{tabular}{lrrrrr}",
+        r"\toprule",
+        r"cell & value & difference & 95\% interval & $p$ (Holm) & ms per image \\",
+        r"\midrule",
+    ]
     for row in rows(found):
         name = _tex(row["cell"]) + (" (control)" if row["control"] else "")
         if row["status"] != "done":
             lines.append(rf"{name} & \multicolumn{{5}}{{l}}{{{_tex(row['status'])}}} \\")
             continue
         interval = "" if row["delta_low"] is None else f"[{row['delta_low']:+.3f}, {row['delta_high']:+.3f}]"
-        cells = (name, _number(row["value"]), _number(row["delta"], "+.3f"), interval, _number(row["p_holm"]), _number(row["image_ms"], ".1f"))
+        cells = (
+            name,
+            _number(row["value"]),
+            _number(row["delta"], "+.3f"),
+            interval,
+            _number(row["p_holm"]),
+            _number(row["image_ms"], ".1f"),
+        )
         lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", f"% {_tex(found['title'])}, {found['suite']}, protocol {found['protocol']}, size {found['size']}"]
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}",
+        f"% {_tex(found['title'])}, {found['suite']}, protocol {found['protocol']}, size {found['size']}",
+    ]
     _write(file, ("\n".join(lines) + "\n").encode("utf-8"))
 
 
@@ -103,8 +121,8 @@ def lines(found: Mapping[str, Any]) -> Iterable[str]:
             f"{_number(row['p_holm']):>6}  {_number(row['image_ms'], '.1f'):>8}"
         )
     yield (
-        f"{found['suite_title']}: {found['headline']} over {_counted(len(found['seeds']), 'seed')}; differences to {found['control']} are paired by prompt, "
-        "repeat and seed; p by sign flips of prompts, corrected over the cells by Holm."
+        f"{found['suite_title']}: {found['headline']} over {_counted(len(found['seeds']), 'seed')}; differences to "
+        f"{found['control']} are paired by prompt, repeat and seed; p by sign flips of prompts, corrected over the cells by Holm."
     )
     if found["trained"] and len(found["seeds"]) > 1:
         yield "Cells are trained: the interval is the wider of that over prompts and that over seeds."

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.models.uniar import SHOWING, WRITING
 from evals.protocols import Generation
 from evals.store import atomic, codes
 from evals.store.reader import RunReader
@@ -30,12 +31,8 @@ if TYPE_CHECKING:
 
 DRAWING = frozenset({"generate", "edit", "reconstruct"})
 """Verbs whose outputs have two halves; the answers of others are not kept."""
-_WRITTEN = {
-    "generate": ("height", "width", "guidance_scale", "temperature", "dtype"),
-    "edit": ("height", "width", "guidance_scale", "temperature", "dtype"),
-    "reconstruct": ("height", "width", "dtype"),
-}
-_SHOWN = ("height", "width", "upscale", "decoder_steps", "decoder_guidance_scale", "flip_rate", "drop_levels", "dtype")
+_WRITTEN = {"generate": (*WRITING, "dtype"), "edit": (*WRITING, "dtype"), "reconstruct": ("height", "width", "dtype")}
+_SHOWN = (*SHOWING, "flip_rate", "dtype")
 
 
 class ReusingModel:

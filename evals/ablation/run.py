@@ -1,4 +1,4 @@
-"""A grid from file to table: cells and seeds as jobs, each stage made once, failures kept apart, the table written as it grows.
+"""A grid from file to table: cells and seeds as jobs, each stage made once, failures kept apart, one table at the end.
 
 Folder: `kept/` (codes and images by content), `stages/` (trainings by content), `cells/CELL/SEED/` (runs, to be opened as any run) and
 `ablation.json`. Calling it again on the same folder goes on; nothing that is finished is made again.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +92,15 @@ def run_ablation(
         ]  # fmt: skip
         say(f"{ablation.title}, size {ablation.size}: {len(ablation.cells)} cells x {len(ablation.seeds)} seeds in {out}")
         status: dict[tuple[str, int], dict[str, Any]] = {}
-        for number, (job, outcome) in enumerate(_each(todo, jobs=jobs, deadline=deadline), 1):
-            status[job.cell.name, job.seed] = outcome
-            say(f"{number}/{len(todo)} {job.cell.name}, seed {job.seed}: {_told(outcome)}")
-            _write(ablation, out, status, began=began, command=command)
-        return _write(ablation, out, status, began=began, command=command)
+        try:
+            for number, (job, outcome) in enumerate(_each(todo, jobs=jobs, deadline=deadline), 1):
+                status[job.cell.name, job.seed] = outcome
+                say(f"{number}/{len(todo)} {job.cell.name}, seed {job.seed}: {_told(outcome)}")
+        finally:
+            # Once, since it reads every run; also when the grid is interrupted.
+            found = table.build(ablation, out, status, seconds=time.monotonic() - began, command=command)
+            atomic.write_json(out / "ablation.json", found)
+    return found
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -162,7 +166,7 @@ def _each(todo: Sequence[Job], *, jobs: int, deadline: float | None) -> Iterator
     if jobs == 1:
         for job in todo:
             rest = left()
-            yield job, late if rest is not None and rest <= 0 else measure(_with(job, rest))
+            yield job, late if rest is not None and rest <= 0 else measure(replace(job, seconds=rest))
         return
     waiting = list(todo)
     while waiting:
@@ -184,7 +188,7 @@ def _pooled(
                 if rest is not None and rest <= 0:
                     yield job, late
                     continue
-                running[pool.submit(measure, _with(job, rest))] = job
+                running[pool.submit(measure, replace(job, seconds=rest))] = job
             broken = False
             for ended in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                 job = running.pop(ended)
@@ -197,12 +201,6 @@ def _pooled(
                 for job in running.values():
                     yield job, {"status": FAILED, "reason": "its process ended with another's; run the command again"}
                 return
-
-
-def _with(job: Job, seconds: float | None) -> Job:
-    from dataclasses import replace
-
-    return replace(job, seconds=seconds)
 
 
 def _refuse_other(out: Path, ablation: Ablation) -> None:
@@ -237,10 +235,3 @@ def _told(outcome: dict[str, Any]) -> str:
         told.append(f"{made.get('shown', 0)} images made, {made.get('images found', 0)} found")
     return "done" + (f" ({'; '.join(told)})" if told else "")
 
-
-def _write(
-    ablation: Ablation, out: Path, status: dict[tuple[str, int], dict[str, Any]], *, began: float, command: Sequence[str]
-) -> dict[str, Any]:
-    found = table.build(ablation, out, status, seconds=time.monotonic() - began, command=command)
-    atomic.write_json(out / "ablation.json", found)
-    return found

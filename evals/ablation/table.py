@@ -6,7 +6,6 @@ Written as `ablation.json` (schema version 1); the page, the CSV, Parquet and La
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from evals.ablation.effects import Effect, Level, effects, level_of
 from evals.ablation.schema import Ablation, Cell
 from evals.analysis.verdicts import Verdicts, open_verdicts
+from evals.store import manifest
 
 SCHEMA = 1
 
@@ -67,14 +67,15 @@ def build(
         "trained": ablation.trained,
         "suite_title": None if first is None else first.title,
         "protocol": None if first is None else first.protocol,
-        "mini": (first.profile if first is not None else ablation.profile or "mini").startswith("mini"),
+        # Before anything is finished only the file's own word counts.
+        "mini": (ablation.profile or "" if first is None else first.profile).startswith("mini"),
         "value": None if first is None else first.value,
         "headline": None if first is None else first.headline,
         "scale": None if first is None else list(first.scale),
         "complete": all(cell["status"] == "done" for cell in cells),
         "cells": cells,
         "command": list(command),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": manifest.now(),
         "seconds": round(seconds, 3),
     }
 

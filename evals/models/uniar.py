@@ -68,8 +68,6 @@ class UniARModel:
         if verb in ("understand", "converse"):
             with _told():
                 return self._answer(items) if verb == "understand" else [converse(self._loaded(settings), item) for item in items]
-        with _told():
-            self._loaded(settings).check_size(**{name: settings[name] for name in ("height", "width", "upscale")})
         return self.show(items, self.write(items))
 
     def write(self, items: Sequence[WorkItem]) -> list[np.ndarray]:
@@ -79,12 +77,13 @@ class UniARModel:
             As `run`.
         """
         settings = items[0].settings
-        model, verb = self._loaded(settings), settings["verb"]
+        model, verb, height, width = self._loaded(settings), settings["verb"], settings["height"], settings["width"]
         with _told():
+            model.check_size(height=height, width=width, upscale=settings["upscale"])
             if verb == "reconstruct":
                 # The scorers bring the source to the same frame.
-                size = {name: settings[name] for name in ("height", "width")}
-                return list(model.tokenize([fitted(_image(item), settings["width"], settings["height"]) for item in items], **size).numpy())
+                images = [fitted(_image(item), width, height) for item in items]
+                return list(model.tokenize(images, height=height, width=width).numpy())
             told: dict[str, Any] = {name: settings[name] for name in WRITING} | {"seeds": [item.seed for item in items], "decode": False}
             prompts = [item.sample.prompt for item in items]
             made = model.edit(prompts, [_image(i) for i in items], **told) if verb == "edit" else model.generate(prompts, **told)

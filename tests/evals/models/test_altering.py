@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.errors import ModelError
+from evals.models.uniar import UniARModel
 from evals.store import codes
+from evals.types import Sample, WorkItem
 
 
 @pytest.fixture
@@ -52,3 +55,17 @@ def test_what_cannot_be_is_told(run, setting, told):
 def test_a_level_that_the_checkpoint_lacks_fails_its_outputs_in_one_sentence(run):
     done, *_ = run("y", "generate.drop_levels=[7]")
     assert done.exit_code != 0 and "drop_levels: got [7]; expected levels from 0 to 1" in done.output
+
+
+def test_a_size_that_cannot_be_decoded_is_refused_before_any_code_is_written(monkeypatch):
+    model = UniARModel(device="cpu")
+
+    def never(*_, **__):
+        raise AssertionError("codes were written")
+
+    monkeypatch.setattr(model._loaded({}), "generate", never)
+    settings = {"verb": "generate", "height": 64, "width": 64, "upscale": 9.0, "guidance_scale": 1.0, "temperature": 0.0}
+    item = WorkItem(sample=Sample(sample_id="x", task="t", prompt="a star"), repeat=0, seed=0, settings=settings)
+    for ask in (model.run, model.write):
+        with pytest.raises(ModelError, match="height, width: got 576 x 576 pixels; this decoder reaches .* Lower upscale"):
+            ask([item])
