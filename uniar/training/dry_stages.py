@@ -116,7 +116,7 @@ def dry_stage(recipe: StageRecipe, blank: Blank, processes: int) -> DryStage:
     if stage.unsplit and processes > 1 and split:
         raise ConfigError(f"train.sharding: got {c.sharding} with {stage.unsplit}, which needs whole weights. Use sharding none.")
     if processes > 1:
-        refuse_zero3(c, rollouts=isinstance(recipe, GrpoRecipe), name=recipe.stage)
+        refuse_zero3(c.sharding, ema=c.ema, rollouts=isinstance(recipe, GrpoRecipe), name=recipe.stage)
     return stage
 
 

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ class Engine:
         sharding = self.processes.sharding(config.sharding)
         if sharding != "none" and config.optimizer == "muon":
             raise ConfigError("optimizer: got 'muon'; it needs whole matrices and this run shards them. Use 'adamw'.")
-        refuse_zero3(replace(config, sharding=sharding), rollouts=not stage.prefetch, name=stage.name)
+        refuse_zero3(sharding, ema=config.ema, rollouts=not stage.prefetch, name=stage.name)
         if config.gradient_checkpointing:
             stage.checkpoint_activations()
         if config.compile:

@@ -87,10 +87,10 @@ class EngineConfig(LoopConfig):
             raise ConfigError(f"ema: got {self.ema}; expected 0 (none) to below 1.")
 
 
-def refuse_zero3(config: EngineConfig, *, rollouts: bool, name: str) -> None:
+def refuse_zero3(sharding: str, *, ema: float, rollouts: bool, name: str) -> None:
     """Raise ConfigError where zero3 meets what reads weights outside a step: a running average, or rollouts of the stage `name`."""
-    if config.sharding == "zero3" and (config.ema or rollouts):
-        what = "ema" if config.ema else f"stage {name}"
+    if sharding == "zero3" and (ema or rollouts):
+        what = "ema" if ema else f"stage {name}"
         raise ConfigError(f"sharding: got zero3 with {what}, which reads weights outside a step. Use fsdp2 or zero2.")
 
 

@@ -129,7 +129,9 @@ def finish(
 def refuse_sharded_adapters(lora: LoraSettings | None, processes: Processes, sharding: str, *, key: str) -> None:
     """Raise ConfigError where adapters meet sharded weights, which cannot be folded together."""
     if lora is not None and processes.shards(sharding):
-        raise ConfigError(f"train.sharding: got {processes.sharding(sharding)} with {key}; adapters are small, so use sharding none, or leave lora out.")
+        raise ConfigError(
+            f"train.sharding: got {processes.sharding(sharding)} with {key}; adapters are small, so use sharding none, or leave lora out."
+        )
 
 
 def _nothing(_: str) -> None:

@@ -186,12 +186,23 @@ class TokenizerStage(StageDefaults, nn.Module):
         logits = model.text_logits(states[wanted]).float()
         sums = {"text": F.cross_entropy(logits, targets[wanted], reduction="sum")}
         n = float(len(z))
-        # The diversity of codes is taken over this micro-batch: it is no sum over patches.
-        entropies = [bsq.entropy_loss(level) for level in z.unbind(1)]
-        if "entropy" in self.loss_weights:
-            sums["entropy"] = n * torch.stack([e.loss for e in entropies]).mean()
-        if own is not None:
+        accuracy = (float((logits.argmax(-1) == targets[wanted]).sum()), float(wanted.sum()))
+        if codes is None:
+            # The diversity of codes is taken over this micro-batch: it is no sum over patches.
+            entropies = [bsq.entropy_loss(level) for level in z.unbind(1)]
+            bits = n * model.config.vision_config.bsq_dim * len(entropies)
+            # Entropies in nats a bit: of a patch's own bits (0: certain) and of a bit over the patches (0.69: used both ways).
+            logged = {
+                "bit_entropy": (n * float(sum(e.per_sample.detach() for e in entropies)), bits),
+                "code_entropy": (n * float(sum(e.codebook.detach() for e in entropies)), bits),
+            }
+            if "entropy" in self.loss_weights:
+                sums["entropy"] = n * torch.stack([e.loss for e in entropies]).mean()
+        else:
             sums["quantizer"] = n * own
+            spread = [q.usage(c) for q, c in zip(vision.quantizers, codes, strict=True)]
+            # Bits: entropy of a symbol over this micro-batch, and the share of codes in use, means over levels.
+            logged = {"symbol_bits": (sum(s.marginal for s in spread), len(spread)), "used": (sum(s.used for s in spread), len(spread))}
         if self.pixels is not None:
             # The first frame; a still image has the same one twice.
             truth = pixel_values.view(len(z), 3, 2, -1)[:, :, 0].flatten(1)
@@ -199,20 +210,7 @@ class TokenizerStage(StageDefaults, nn.Module):
             sums["reconstruction"] = (difference.abs() + difference.pow(2)).mean(1).sum()
         if self._frozen:
             sums["distillation"] = self._distance(features, pixel_values, grid)
-        with torch.no_grad():
-            bits = n * self.model.config.vision_config.bsq_dim * len(entropies)
-            logged = {
-                "accuracy": (float((logits.argmax(-1) == targets[wanted]).sum()), float(wanted.sum())),
-                # Entropies in nats a bit: of a patch's own bits (0: certain) and of a bit over the patches (0.69: used both ways).
-                "bit_entropy": (n * float(sum(e.per_sample for e in entropies)), bits),
-                "code_entropy": (n * float(sum(e.codebook for e in entropies)), bits),
-            }
-            if codes is not None:
-                spread = [q.usage(c) for q, c in zip(vision.quantizers, codes, strict=True)]
-                # Bits: entropy of a symbol over this micro-batch, and the share of codes in use, means over levels.
-                logged = {"accuracy": logged["accuracy"]}
-                logged |= {"symbol_bits": (sum(s.marginal for s in spread), len(spread)), "used": (sum(s.used for s in spread), len(spread))}
-        return StepOutput(sums, logged)
+        return StepOutput(sums, {"accuracy": accuracy, **logged})
 
     def _distance(self, features: list[Tensor], pixel_values: Tensor, grid: Tensor) -> Tensor:
         (found,) = self._frozen

@@ -41,7 +41,8 @@ def wrap(stage: Any, optimizer: torch.optim.Optimizer, *, level: int, accumulate
     try:
         import deepspeed
     except ImportError:
-        raise ConfigError(f"sharding: got zero{level}, and DeepSpeed is not installed. Run `pip install deepspeed`, or use fsdp2.") from None
+        told = f"sharding: got zero{level}, and DeepSpeed is not installed. Run `pip install deepspeed`, or use fsdp2."
+        raise ConfigError(told) from None
     config: dict[str, Any] = {
         # Batches are shared out by the engine; only the product has to fit.
         "train_micro_batch_size_per_gpu": 1,
@@ -87,17 +88,17 @@ def step(engine: Any, lr: float) -> float:
 
 
 def gather_weights(engine: Any) -> dict[str, Tensor]:
-    """Full weights on the CPU by name; every process must call it."""
+    """Full weights on the CPU by name; every process must call it, the main one alone keeps them."""
     found = {}
-    for name, value in engine.module.state_dict(keep_vars=True).items():
-        if isinstance(value, Tensor):
-            with _whole(value):
+    for name, value in _tensors(engine).items():
+        with _whole(value):
+            if _main():
                 found[name] = value.detach().cpu().clone()
     return found
 
 
 def gather_slots(engine: Any) -> dict[str, Tensor]:
-    """Full optimiser slots on the CPU as `name/slot`; every process must call it."""
+    """Full optimiser slots on the CPU as `name/slot`; every process must call it, the main one alone keeps them."""
     from deepspeed.utils import safe_get_full_optimizer_state
 
     states = [s for s in _base(engine).state.values() if s]
@@ -106,8 +107,9 @@ def gather_slots(engine: Any) -> dict[str, Tensor]:
     _link(engine)
     found = {}
     for name, parameter in _trained(engine):
-        found |= {f"{name}/{slot}": safe_get_full_optimizer_state(parameter, slot).cpu().clone() for slot in SLOTS}
-        found[f"{name}/step"] = torch.as_tensor(states[0]["step"]).cpu().clone()
+        own = {slot: safe_get_full_optimizer_state(parameter, slot) for slot in SLOTS} | {"step": torch.as_tensor(states[0]["step"])}
+        if _main():
+            found |= {f"{name}/{slot}": value.cpu().clone() for slot, value in own.items()}
     return found
 
 
@@ -115,8 +117,8 @@ def restore(engine: Any, weights: Mapping[str, Tensor], slots: Mapping[str, Mapp
     """Load full weights and slots (parameter -> slot -> tensor) into the partitions; every process must call it."""
     from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
-    for name, value in engine.module.state_dict(keep_vars=True).items():
-        if isinstance(value, Tensor) and name in weights:
+    for name, value in _tensors(engine).items():
+        if name in weights:
             with torch.no_grad(), _whole(value, write=True):
                 value.copy_(weights[name])
     for name, parameter in _trained(engine):
@@ -142,8 +144,16 @@ def trained_names(engine: Any) -> list[str]:
 
 def shapes(engine: Any) -> dict[str, tuple[int, ...]]:
     """Full shape of each weight by name; of a split one, too."""
-    own = engine.module.state_dict(keep_vars=True)
-    return {name: tuple(getattr(v, "ds_shape", v.shape)) for name, v in own.items() if isinstance(v, Tensor)}
+    return {name: tuple(getattr(v, "ds_shape", v.shape)) for name, v in _tensors(engine).items()}
+
+
+def _main() -> bool:
+    return torch.distributed.get_rank() == 0
+
+
+def _tensors(engine: Any) -> dict[str, Tensor]:
+    """What the stage keeps in its state, its parameters as they are."""
+    return {name: value for name, value in engine.module.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
 
 
 def _whole(value: Tensor, *, write: bool = False) -> Any:
