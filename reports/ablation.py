@@ -75,8 +75,6 @@ def _page(found: Mapping[str, Any]) -> dict[str, Any]:
     cells = found["cells"]
     effects = [cell["effect"] for cell in cells if cell["effect"] is not None]
     missing = [(cell, seed) for cell in cells for seed in cell["seeds"] if seed["status"] != "done"]
-    # Without a finished run the table cannot know what was measured, and the file's own word counts.
-    mini = found["mini"] if found["suite_title"] is not None else str(found["profile"] or "").startswith("mini")
     names = [_name(cell) for cell in cells]
     value = words(found["value"] or "value")
     return {
@@ -95,7 +93,7 @@ def _page(found: Mapping[str, Any]) -> dict[str, Any]:
         "pending_cells": sum(cell["status"] == "pending" for cell in cells),
         "holding": sum(holds(effect) for effect in effects),
         "effects": len(effects),
-        "mini": mini,
+        "mini": found["mini"],
         "complete": found["complete"],
         "trained": found["trained"],
         "notes": [visible(note, 2_000) for note in found["notes"]],
@@ -104,7 +102,7 @@ def _page(found: Mapping[str, Any]) -> dict[str, Any]:
         "trade": _trade(found, names),
         "tasks": _tasks(found),
         "strip": _strip(cells, names, value) if len(found["seeds"]) > 1 and any(_values(cell) for cell in cells) else "",
-        "replicates": [_replicates(cell, cells) for cell in cells],
+        "replicates": [_replicates(cell) for cell in cells],
         "one_seed_trained": found["trained"] and len(found["seeds"]) == 1,
         "costs": _costs(cells),
         "made": _made(cells),
@@ -336,13 +334,8 @@ def _strip(cells: Sequence[Mapping[str, Any]], names: Sequence[str], value: str)
     return charts.rows_chart(rows, title=f"{value} of each seed", ident="strip")
 
 
-def _replicates(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _replicates(cell: Mapping[str, Any]) -> dict[str, Any]:
     effect, values = cell["effect"], _values(cell)
-    control = next((other for other in cells if other["control"]), cell)
-    base = {seed["seed"] for seed in control["seeds"] if seed["value"] is not None}
-    both = [seed["seed"] for seed in cell["seeds"] if seed["value"] is not None and seed["seed"] in base]
-    # The table does not say whose difference is whose; as many as shared seeds stand in their order.
-    deltas = {} if effect is None or len(effect["by_seed"]) != len(both) else dict(zip(both, effect["by_seed"], strict=True))
     spread = max(values) - min(values) if len(values) > 1 else None
     return _named(cell) | {
         "seeds": [
@@ -351,7 +344,7 @@ def _replicates(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> 
                 _shown(
                     _number(seed["value"]) or visible(seed["status"], 40),
                     seed["value"],
-                    signed(deltas[seed["seed"]]) if seed["seed"] in deltas else "",
+                    "" if seed["difference"] is None else signed(seed["difference"]),
                 ),
             )
             for seed in cell["seeds"]

@@ -14,6 +14,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from reports.charts import opened
+
 ROW, TOP, AXIS = 50, 8, 30
 NAME = 235
 """CSS pixels of a row's label at most: on a phone its number stands beside it."""
@@ -110,7 +112,8 @@ def rows_chart(rows: Sequence[Row], *, title: str, ident: str, zero: bool = Fals
     """
     bottom = TOP + ROW * len(rows)
     ends = [end for row in rows for end in (*row.points, row.low, row.high) if end is not None] + ([0.0] if zero else [])
-    out = _opened("rows", title, ident, [row.told for row in rows], bottom + AXIS + (20 if left or right else 0))
+    height = bottom + AXIS + (20 if left or right else 0)
+    out = opened("rows", height, title=title, ident=ident, told=" ".join(row.told for row in rows))
     low, high = _span(ends)
     x = _scale(low, high, EDGES)
     for tick in ticks(low, high, 4):
@@ -157,7 +160,7 @@ def plane(spots: Sequence[Spot], *, title: str, ident: str, cost: str, value: st
     costs = [spot.cost for spot in spots]
     long = min(costs) > 0 and max(costs) / min(costs) >= LONG_AXIS
     told = cost + (", logarithmic" if long else "")
-    out = _opened("plane", title, ident, [spot.told for spot in spots], HEIGHT + AXIS + 20)
+    out = opened("plane", HEIGHT + AXIS + 20, title=title, ident=ident, told=" ".join(spot.told for spot in spots))
     low, high = _span([end for spot in spots for end in (spot.value, spot.low, spot.high) if end is not None])
     level = _scale(low, high, (float(HEIGHT - 8), float(PLANE_TOP + 14)), unit="")
     # A share of the width beside the outermost points keeps them off the frame.
@@ -327,9 +330,3 @@ def _text(kind: str, x: object, y: object, anchor: str, text: str) -> Markup:
         return Markup("")
     return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, text)
 
-
-def _opened(kind: str, title: str, ident: str, told: Sequence[str], height: int) -> Markup:
-    return Markup(
-        '<svg class="{}" role="img" width="100%" height="{}" aria-labelledby="{}-title {}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
-    ).format(kind, height, ident, ident, ident, title, ident, " ".join(told))

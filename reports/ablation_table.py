@@ -19,7 +19,7 @@ LARGEST = 1e18
 _NONE = type(None)
 _SOME = (float, _NONE)
 _WORD = (str, _NONE)
-_SEED = {"seed": int, "status": str, "reason": str, "value": _SOME, "run": str, "made": Mapping}
+_SEED = {"seed": int, "status": str, "reason": str, "value": _SOME, "difference": _SOME, "run": str, "made": Mapping}
 _TASK = {"task": str, "first": float, "second": float, "delta": float, "low": _SOME, "high": _SOME}
 _EFFECT = {
     "delta": float, "low": _SOME, "high": _SOME, "p": _SOME, "p_holm": _SOME, "counts": {"won": int, "lost": int, "tied": int},

@@ -47,12 +47,7 @@ def interval_bars(
         An `<svg>` element, every label escaped.
     """
     bottom = len(bars) * ROW_HEIGHT
-    parts = [
-        Markup(
-            '<svg class="chart" role="img" width="100%" height="{}" aria-labelledby="{}-title {}-desc">'
-            '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
-        ).format(bottom + AXIS_HEIGHT, ident, ident, ident, title, ident, _describe(bars))
-    ]
+    parts = [opened("chart", bottom + AXIS_HEIGHT, title=title, ident=ident, told=_describe(bars))]
     parts.extend(_grid(bottom, scale))
     for row, bar in enumerate(bars):
         parts.append(_bar(bar, top=row * ROW_HEIGHT, scale=scale))
@@ -60,6 +55,22 @@ def interval_bars(
         parts.append(_reference(bars, reference, scale))
     parts.append(Markup("</svg>"))
     return Markup("").join(parts)
+
+
+def opened(kind: str, height: float, *, title: str, ident: str, told: str) -> Markup:
+    """Open a drawing of the page's whole width, with its name and description for those who cannot see it.
+
+    Args:
+        kind: class of the stylesheet.
+        height: CSS pixels.
+        title: accessible name.
+        ident: prefix of the ids inside, unique in the page.
+        told: description: every number.
+    """
+    return Markup(
+        '<svg class="{}" role="img" width="100%" height="{}" aria-labelledby="{}-title {}-desc">'
+        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
+    ).format(kind, height, ident, ident, ident, title, ident, told)
 
 
 def _describe(bars: Sequence[Bar]) -> str:

@@ -22,7 +22,7 @@ from evals.metrics.aggregate import Row
 from evals.store import atomic
 from evals.store.reader import RunReader
 from evals.types import Outcome, Output, Sample
-from reports import media, pages
+from reports import charts, media, pages
 from reports.text import visible, words
 
 LABELS = {LOST: "Lost", WON: "Won", TIED: "Tied", UNPAIRED: "Not a pair"}
@@ -81,10 +81,8 @@ def delta_chart(deltas: Sequence[Delta], *, title: str, ident: str) -> Markup:
         return f"{50 + 46 * value / reach:.2f}%"
 
     told = " ".join(f"{_label(delta)}: {_signed(delta.delta)}, {_interval(delta) or 'no interval'}." for delta in deltas)
-    out = Markup(
-        '<svg class="deltas" role="img" width="100%" height="{}" aria-labelledby="{}-title {}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc><line class="zero" x1="50%" x2="50%" y1="0" y2="{}"/>'
-    ).format(bottom + AXIS, ident, ident, ident, title, ident, told, bottom)
+    out = charts.opened("deltas", bottom + AXIS, title=title, ident=ident, told=told)
+    out += Markup('<line class="zero" x1="50%" x2="50%" y1="0" y2="{}"/>').format(bottom)
     for end, place, anchor in ((-reach, "4%", "start"), (0.0, "50%", "middle"), (reach, "96%", "end")):
         number = _signed(end) if end else "0"
         out += Markup('<text class="axis" x="{}" y="{}" text-anchor="{}">{}</text>').format(place, bottom + 20, anchor, number)

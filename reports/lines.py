@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from reports.charts import opened
+
 LEFT, RIGHT = 12.0, 96.0
 """Percent of the width between which the points lie; on a phone the ticks' labels fit before the first."""
 TOP, AXIS = 18, 28
@@ -44,10 +46,7 @@ def line_chart(points: Sequence[Point], *, title: str, ident: str, height: int =
         An `<svg>` element, every label escaped.
     """
     known = [point for point in points if point.value is not None]
-    out = Markup(
-        '<svg class="trend" role="img" width="100%" height="{}" aria-labelledby="{}-title {}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
-    ).format(height + AXIS, ident, ident, ident, title, ident, _describe(points))
+    out = opened("trend", height + AXIS, title=title, ident=ident, told=_describe(points))
     if not known:
         return out + Markup('<text class="bar-note" x="0" y="{}">No value yet.</text></svg>').format(TOP)
     ends = [v for p in known for v in (p.value, p.low, p.high) if v is not None]
@@ -73,7 +72,9 @@ def line_chart(points: Sequence[Point], *, title: str, ident: str, height: int =
         if last or (index % every == 0 and len(points) - 1 - index >= every):
             # The first and the last label lie inside the drawing.
             anchor = "middle" if len(points) == 1 or 0 < index < len(points) - 1 else "end" if last else "start"
-            out += Markup('<text class="axis" x="{}" y="{}" text-anchor="{}">{}</text>').format(x(point.at), height + 22, anchor, point.label)
+            out += Markup('<text class="axis" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+                x(point.at), height + 22, anchor, point.label
+            )
     for before, after in pairwise(points):
         if before.value is not None and after.value is not None:
             out += Markup('<line class="line" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(

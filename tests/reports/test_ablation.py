@@ -49,6 +49,7 @@ def cell(name, value, *, seeds=3, own=None, control=False, effect=None, cost=Non
         "status": status,
         "seeds": [
             {"seed": seed, "status": status, "reason": reason, "value": values[seed], "run": f"cells/{name}/{seed}",
+             "difference": None if effect is None else effect["by_seed"][seed],
              "made": {"written": 12, "codes found": 3} if status == "done" else {}}
             for seed in range(seeds)
         ],
@@ -121,7 +122,7 @@ def written(tmp_path_factory):
     where = tmp_path_factory.mktemp("ablation")
     alone = [cell("only", 0.5, seeds=1, control=True)]
     nothing = [cell("only", None, control=True, status="pending"), cell("other", None, status="failed", reason="no such checkpoint")]
-    empty = {"suite_title": None, "protocol": None, "value": None, "headline": None, "scale": None, "profile": None}
+    empty = {"suite_title": None, "protocol": None, "value": None, "headline": None, "scale": None, "profile": None, "mini": False}
     grids = {"trained": trained_grid(), "hostile": hostile_grid(), "alone": grid(alone), "nothing": grid(nothing, **empty)}
     return {name: (write(where / name, found), found) for name, found in grids.items()}
 
@@ -228,7 +229,7 @@ def test_failed_and_pending_cells_are_told(visit, written):
 def test_a_cell_with_some_of_its_seeds_says_how_many(tmp_path, visit):
     found = trained_grid()
     found["cells"][3]["status"] = "failed"
-    found["cells"][3]["seeds"][1] |= {"status": "failed", "reason": "out of memory", "value": None}
+    found["cells"][3]["seeds"][1] |= {"status": "failed", "reason": "out of memory", "value": None, "difference": None}
     del found["cells"][3]["effect"]["by_seed"][1]
     view = visit(write(tmp_path, found))
     assert "failed, 2 of 3 seeds done" in cells_of(view, ".effects", 3)[0]
