@@ -94,7 +94,8 @@
   };
   const drawOverlay = () => {
     const stage = $("stage-wrap").querySelector(".stage"), item = items[browser.at()];
-    if (!stage || !item) return;
+    // Boxes belong to an output, not to the picture that a question is about.
+    if (!stage || !item?.i) return;
     stage.querySelector("svg")?.remove();
     if ($("panel-boxes").getAttribute("aria-pressed") === "true") stage.append(overlay(item, stage.clientWidth));
   };

@@ -47,24 +47,9 @@ def page(runs):
 
 
 @pytest.fixture
-def visit(chromium, page):
-    """Open the page offline; after the test neither a message of the console nor a request may be on record."""
-    contexts, noise = [], []
-
-    def open_page(width=1280, scheme="light", hash_="", path=page[0]):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        view = context.new_page()
-        view.on("console", lambda message: noise.append(message.text))
-        view.on("pageerror", lambda error: noise.append(str(error)))
-        view.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or noise.append(asked.url))
-        view.goto(path.as_uri() + hash_)
-        return view
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert noise == []
+def visit(browse, page):
+    """Open the page offline, and nothing may be on record after the test (`browse`)."""
+    return lambda width=1280, scheme="light", hash_="", path=page[0]: browse(path, width=width, scheme=scheme, hash_=hash_)
 
 
 def chip(view, key):
@@ -206,7 +191,7 @@ def test_hostile_names_are_text(visit):
     assert view.locator("#panel img").count() == 2 and view.locator("img[src=x]").count() == 0
 
 
-def test_large_runs_have_thumbnails_beside_the_page_and_originals_in_their_folders(visit, builder, tmp_path):
+def test_large_runs_have_thumbnails_beside_the_page_and_originals_in_their_folders(visit, builder, tmp_path, until):
     runs = []
     for name in ("one #1", "two"):
         runs.append(builder.build_run(tmp_path / name, prompts_per_task=34, side=300, troubles=False, shared_images=3))
@@ -219,7 +204,7 @@ def test_large_runs_have_thumbnails_beside_the_page_and_originals_in_their_folde
     loaded = "[...document.querySelectorAll('.card img')].slice(0, 4).map(i => i.decode().then(() => i.naturalWidth))"
     assert view.evaluate(f"Promise.all({loaded})") == [256] * 4
     view.locator(".card").first.click()
-    view.wait_for_function("[...document.querySelectorAll('.pair-side img')].every(i => i.naturalWidth === 300)")
+    until(view, "[...document.querySelectorAll('.pair-side img')].every(i => i.naturalWidth === 300)")
     addresses = view.eval_on_selector_all(".pair-side img", "l => l.map(i => i.src)")
     assert [src.rpartition("/images/")[0].rpartition("/")[2] for src in addresses] == ["one%20%231", "two"]
 
@@ -235,10 +220,10 @@ def test_what_cannot_be_shown_is_refused(runs, tmp_path):
     assert list(tmp_path.glob("*.html")) == []
 
 
-def test_a_moved_page_keeps_its_pictures(visit, page, tmp_path):
+def test_a_moved_page_keeps_its_pictures(visit, page, tmp_path, until):
     shutil.copy(page[0], tmp_path / "moved.html")
     view = visit(path=tmp_path / "moved.html", hash_="#pair=0/round_one-000/0")
-    view.wait_for_function("[...document.querySelectorAll('.pair-side img')].every(i => i.complete && i.naturalWidth > 0)")
+    until(view, "[...document.querySelectorAll('.pair-side img')].every(i => i.complete && i.naturalWidth > 0)")
 
 
 def test_the_chart_stands_at_its_values():

@@ -100,13 +100,11 @@ def page(builder, tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280, 2560])
-def test_every_kind_is_shown_harmlessly_at_every_width(chromium, page, width, scheme):
+def test_every_kind_is_shown_harmlessly_at_every_width(browse, page, width, scheme):
     file, names = page
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     seen = {}
     for kind, name in names.items():
-        view = context.new_page()
-        view.goto(f"{file.as_uri()}#sample={name}/0")
+        view = browse(file, width=width, scheme=scheme, hash_=f"#sample={name}/0")
         view.locator("#panel").wait_for()
         seen[kind] = view.locator("#panel-scores").inner_text()
         assert view.evaluate("(b => b.scrollWidth - b.clientWidth)(document.querySelector('.panel-body'))") <= 0, kind
@@ -117,27 +115,22 @@ def test_every_kind_is_shown_harmlessly_at_every_width(chromium, page, width, sc
     assert "struck through: wanted, not read" in seen["diff"] and "<script>" in seen["diff"] and "⟦U+202E⟧evil" in seen["diff"]
     assert "Prompt Compliance: 4" in seen["quote"] and "cut at 10 tokens" in seen["rubrics"] and "<script>" in seen["tries"]
     assert "Is there a cat?" in seen["questions"] and "A in context" in seen["witnesses"] and "-0.500" in seen["options"]
-    context.close()
 
 
-def test_a_difference_does_not_need_colour(chromium, page):
+def test_a_difference_does_not_need_colour(browse, page):
     file, names = page
-    view = chromium.new_context(offline=True).new_page()
-    view.goto(f"{file.as_uri()}#sample={names['diff']}/0")
+    view = browse(file, hash_=f"#sample={names['diff']}/0")
     for tag, line, text in (("del", "line-through", "o"), ("ins", "underline", "s")):
         node = view.locator(f".diff {tag}")
         assert node.inner_text() == text and line in node.evaluate("e => getComputedStyle(e).textDecorationLine")
-    view.context.close()
 
 
-def test_an_answer_is_shown_beside_the_picture_it_is_about(chromium, page):
+def test_an_answer_is_shown_beside_the_picture_it_is_about(browse, page):
     file, names = page
-    view = chromium.new_context(offline=True, viewport={"width": 1280, "height": 900}).new_page()
-    view.goto(f"{file.as_uri()}#sample={names['options']}/0")
+    view = browse(file, hash_=f"#sample={names['options']}/0")
     stage = view.locator(".stage img")
     assert stage.evaluate("i => [i.naturalWidth, i.naturalHeight]") == [64, 48] and stage.get_attribute("alt").startswith("Asked about: ")
     assert view.locator("#panel-source img").count() == 0
     view.keyboard.press("Escape")
     card = view.locator(".card:has-text('“B”')")
     assert card.count() == 1 and card.locator("img").count() == 1
-    view.context.close()

@@ -213,24 +213,9 @@ def test_rewritten_prompts_are_never_ranked_with_short_ones(tmp_path):
 
 
 @pytest.fixture
-def visit(chromium, site):
-    """Open a page of the site offline; no console message, error or foreign request may be on record after the test."""
-    contexts, noise = [], []
-
-    def open_page(name, width=1280, scheme="light", hash_="", **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, **options)
-        contexts.append(context)
-        view = context.new_page()
-        view.on("console", lambda message: noise.append(f"console: {message.text}"))
-        view.on("pageerror", lambda error: noise.append(f"error: {error}"))
-        view.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or noise.append(f"request: {asked.url}"))
-        view.goto((site / name).as_uri() + hash_)
-        return view
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert noise == []
+def visit(browse, site):
+    """Open a page of the site offline, and nothing may be on record after the test (`browse`)."""
+    return lambda name, width=1280, **options: browse(site / name, width=width, **options)
 
 
 SHORT = "boards/ranked--ranked-short.html"

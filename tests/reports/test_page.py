@@ -1,6 +1,7 @@
 """The page in a real headless Chromium, opened from disk with the network cut."""
 
 import re
+from functools import partial
 
 import pytest
 
@@ -38,27 +39,9 @@ CONTRAST = """() => {
 
 
 @pytest.fixture
-def visit(chromium, page):
-    """Open the page in a fresh offline context; after the test, no console message and no request may be on record."""
-    contexts, noise, local = [], [], ("file:", "data:")
-
-    def open_page(width=1280, height=900, scheme="light", hash_="", **options):
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, **options
-        )
-        contexts.append(context)
-        view = context.new_page()
-        view.on("console", lambda message: noise.append(f"console: {message.text}"))
-        view.on("pageerror", lambda error: noise.append(f"error: {error}"))
-        view.on("dialog", lambda dialog: noise.append(f"dialog: {dialog.message}"))
-        view.on("request", lambda asked: asked.url.startswith(local) or noise.append(f"request: {asked.url}"))
-        view.goto(page.as_uri() + hash_)
-        return view
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert noise == []
+def visit(browse, page):
+    """Open the page offline, and nothing may be on record after the test (`browse`)."""
+    return partial(browse, page)
 
 
 def count(view):
@@ -142,7 +125,7 @@ def test_a_task_in_the_table_filters_the_gallery(visit):
     assert count(view) == 20
 
 
-def test_the_panel_works_by_keyboard_alone(visit):
+def test_the_panel_works_by_keyboard_alone(visit, until):
     view = visit()
     card = view.locator(".card").nth(4)
     card.focus()
@@ -162,25 +145,25 @@ def test_the_panel_works_by_keyboard_alone(visit):
     view.keyboard.press("Escape")
     assert not panel.is_visible()
     sixth = view.locator(".card").nth(5).get_attribute("data-index")
-    view.wait_for_function("(index) => document.activeElement.dataset.index === index", arg=sixth)
+    until(view, "(index) => document.activeElement.dataset.index === index", sixth)
 
 
-def test_arrows_cross_gallery_pages_and_focus_follows(visit):
+def test_arrows_cross_gallery_pages_and_focus_follows(visit, until):
     view = visit()
     view.locator(".card").last.click()
     view.keyboard.press("ArrowRight")
     view.keyboard.press("Escape")
-    view.wait_for_function("document.activeElement.classList.contains('card')")
+    until(view, "document.activeElement.classList.contains('card')")
     assert view.locator("#page-at").inner_text() == "Page 2 of 2"
 
 
-def test_a_link_opens_its_sample_and_the_panel_writes_the_link(visit):
+def test_a_link_opens_its_sample_and_the_panel_writes_the_link(visit, until):
     view = visit(hash_="#sample=position-00003/1")
     text = view.locator("#panel").inner_text()
     assert "position-00003" in text and "90000000000000000" in text and "images/position-00003/00001.png" in text
     assert view.url.endswith("#sample=position-00003/1")
     view.keyboard.press("Escape")
-    view.wait_for_function("location.hash === ''")
+    until(view, "location.hash === ''")
 
 
 @pytest.mark.parametrize("name", ["script", "bidi", "long", "emoji"])
@@ -210,24 +193,24 @@ def test_the_policy_of_the_page_forbids_foreign_scripts(chromium, page):
     context.close()
 
 
-def test_small_pictures_keep_their_pixels_and_all_are_drawn(visit):
+def test_small_pictures_keep_their_pixels_and_all_are_drawn(visit, until):
     view = visit()
-    view.wait_for_function("[...document.querySelectorAll('.card img')].every((image) => image.complete)")
+    until(view, "[...document.querySelectorAll('.card img')].every((image) => image.complete)")
     widths = view.evaluate("[...document.querySelectorAll('.card img')].map((image) => image.naturalWidth)")
     assert set(widths) == {64}
     assert view.evaluate("getComputedStyle(document.querySelector('.card img')).imageRendering") == "pixelated"
 
 
-def test_large_pictures_are_thumbnails_in_the_gallery_and_originals_in_the_panel(chromium, builder, tmp_path):
+def test_large_pictures_are_thumbnails_in_the_gallery_and_originals_in_the_panel(chromium, builder, tmp_path, until):
     from reports.render import HtmlReporter
 
     run = builder.build_run(tmp_path, prompts_per_task=1, repeats=1, side=320, troubles=False)
     context = chromium.new_context(offline=True)
     view = context.new_page()
     view.goto(HtmlReporter().write(run).as_uri())
-    view.wait_for_function("document.querySelector('.card img').naturalWidth === 256")
+    until(view, "document.querySelector('.card img').naturalWidth === 256")
     view.locator(".card").first.click()
-    view.wait_for_function("document.querySelector('.stage img').naturalWidth === 320")
+    until(view, "document.querySelector('.stage img').naturalWidth === 320")
     context.close()
 
 

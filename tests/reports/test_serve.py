@@ -234,13 +234,13 @@ def test_the_list_fits_and_has_no_serious_fault(view, running, width, scheme):
     assert "<script>window.pwned=1<_script> \u27e6U+202E\u27e7" in text and "damaged file" in text
 
 
-def test_a_report_is_opened_with_its_pictures(view, running):
+def test_a_report_is_opened_with_its_pictures(view, running, until):
     view.goto(running.url)
     view.get_by_role("link", name="good", exact=True).click()
-    view.wait_for_function("[...document.querySelectorAll('.card img')].length === 96")
+    until(view, "[...document.querySelectorAll('.card img')].length === 96")
     assert view.locator("h1").inner_text() == "Ranked, short prompts"
     view.locator(".card").first.click()
-    view.wait_for_function("document.querySelector('.stage img').naturalWidth === 8")
+    until(view, "document.querySelector('.stage img').naturalWidth === 8")
 
 
 def test_a_run_is_followed_while_it_goes_on(view, tmp_path):

@@ -27,6 +27,25 @@ def golden() -> Path:
     return GOLDEN
 
 
+@pytest.fixture(scope="session")
+def mini() -> Any:
+    """The bundled checkpoint."""
+    import uniar
+
+    return uniar.load("uniar-mini")
+
+
+@pytest.fixture(scope="session")
+def scenes() -> list[Any]:
+    """Two pictures of the small world."""
+    import numpy as np
+    from PIL import Image
+
+    from uniar.data.shapes import render, sample_scene
+
+    return [Image.fromarray(render(sample_scene(np.random.default_rng(seed), split="train"), 64)) for seed in (3, 4)]
+
+
 @pytest.fixture
 def golden_copy(tmp_path: Path) -> Path:
     """A copy of the golden checkpoint that a test may damage."""

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import uniar
 from uniar.errors import InputError
 
 SIZE = {"height": 64, "width": 64, "decoder_steps": 2}
-
-
-@pytest.fixture(scope="module")
-def mini():
-    return uniar.load("uniar-mini")
 
 
 @pytest.fixture(scope="module")

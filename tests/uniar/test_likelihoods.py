@@ -4,25 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-import uniar
-from uniar.data.shapes import render, sample_scene
 from uniar.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def mini():
-    return uniar.load("uniar-mini")
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    return [Image.fromarray(render(sample_scene(np.random.default_rng(seed), split="train"), 64)) for seed in (3, 4)]
-
 
 ANSWERS = ("red", "a large blue triangle on sand", "no", "red circle")
 

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from PIL import Image
 
-import uniar
-from uniar.data.shapes import render, sample_scene
 from uniar.errors import InputError
 from uniar.generation.prompt import interleaved
 
 QUESTION = "how many stars are there?"
-
-
-@pytest.fixture(scope="module")
-def mini():
-    return uniar.load("uniar-mini")
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    import numpy as np
-
-    return [Image.fromarray(render(sample_scene(np.random.default_rng(seed), split="train"), 64)) for seed in (3, 4)]
 
 
 def told(mini, monkeypatch, prompt, images):
