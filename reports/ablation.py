@@ -387,6 +387,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(map(str, found["seeds"]))),
         ("Control", found["control"]),
         ("Trained", "yes" if found["trained"] else "no"),
+        *((("Also measured", ", ".join(map(str, found["also"]))),) if found.get("also") else ()),
         ("Written", found["created"]),
         ("This call", f"{found['seconds']:,.1f} s"),
     ]

@@ -130,6 +130,8 @@ class UniARConfig(PreTrainedConfig):
         vistok_pred_use_mlp: bool = False,
         visual_transformer_decoder: bool = True,
         visual_transformer_decoder_depth: int = 4,
+        visual_head: dict[str, Any] | None = None,
+        reads_pixels: bool = False,
         **kwargs: Any,
     ):
         self.text_config = _sub(text_config, Qwen3VLTextConfig)
@@ -144,6 +146,13 @@ class UniARConfig(PreTrainedConfig):
         self.vistok_pred_use_mlp = vistok_pred_use_mlp
         self.visual_transformer_decoder = visual_transformer_decoder
         self.visual_transformer_decoder_depth = visual_transformer_decoder_depth
+        # Of ablations only; the release has no such keys.
+        if visual_head is not None:
+            # `kind` and settings of `uniar.heads`, in place of the released head.
+            self.visual_head = dict(visual_head)
+        if reads_pixels:
+            # Images that are asked about go through a vision stack of their own, which quantises nothing.
+            self.reads_pixels = True
         super().__init__(**kwargs)
         self._check()
 
@@ -160,6 +169,11 @@ class UniARConfig(PreTrainedConfig):
             raise ConfigError(
                 f"vision_config.deepstack_visual_indexes: got {levels} levels; the language model has only {layers} layers."
             )
+
+    @property
+    def dual(self) -> bool:
+        """Whether images that are asked about have a vision stack of their own (`reads_pixels`)."""
+        return bool(getattr(self, "reads_pixels", False))
 
     @property
     def visual_depth(self) -> int:

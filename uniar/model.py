@@ -20,14 +20,13 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from uniar.attention import causal_mask
 from uniar.configuration import UniARConfig
 from uniar.errors import CheckpointError, InputError
+from uniar.generation.inputs import CACHE, GeneratesText
+from uniar.heads import build as build_head
 from uniar.language.backbone import LanguageModel
-from uniar.language.heads import bit_classifier
 from uniar.language.layers import DecoderLayer, RMSNorm
 from uniar.language.rope import position_ids_of, rotary_tables
+from uniar.vision.reader import ReadingVisionModel
 from uniar.vision.tokenizer import UniARVisionModel, VisualFeatures, init_weights
-
-CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
-"""What the installed transformers calls the cache between `generate` and a model: `cache` from 5.24 on."""
 
 
 @dataclass
@@ -45,9 +44,11 @@ class UniARInner(nn.Module):
         super().__init__()
         self.language_model = LanguageModel(config.text_config)
         self.visual = UniARVisionModel(config.vision_config)
+        if config.dual:
+            self.reader = ReadingVisionModel(config.vision_config)
 
 
-class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMixin):
     """Reads and writes the released checkpoint layout; strict about what it reads."""
 
     config_class = UniARConfig
@@ -67,7 +68,7 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.visual_decoder = nn.ModuleList(
             DecoderLayer(text, text.num_hidden_layers + i) for i in range(config.visual_depth)
         )
-        self.output_layer_vistok = bit_classifier(config)
+        self.output_layer_vistok = build_head(config)
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -98,6 +99,11 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def visual(self) -> UniARVisionModel:
         """The tokenizer inside the model."""
         return self.model.visual
+
+    @property
+    def reader(self) -> UniARVisionModel:
+        """The vision stack that images go through which are asked about: the tokenizer, unless the model is `dual`."""
+        return self.model.reader if self.config.dual else self.model.visual
 
     def get_input_embeddings(self) -> nn.Module:
         """The text embedding table."""
@@ -244,9 +250,8 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return x
 
     def classify(self, states: Tensor) -> Tensor:
-        """States after the head's stack (…, H) -> (…, L, G, D, 2)."""
-        v = self.config.vision_config
-        return self.output_layer_vistok(states).unflatten(-1, (v.num_levels, v.group_size, v.bsq_dim, 2))
+        """States after the head's stack (…, H) -> (…, L, G, D, 2); see `VisualHead.logits`."""
+        return self.output_layer_vistok.logits(states)
 
     def forward(
         self,
@@ -290,7 +295,7 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
             cache = DynamicCache()
         visual = None
         if pixel_values is not None:
-            visual = self.visual(pixel_values.to(self.visual.device), image_grid_thw)
+            visual = self.reader(pixel_values.to(self.visual.device), image_grid_thw)
         elif codes is not None:
             visual = self.visual.embed(codes)
         if position_ids is None:
@@ -312,62 +317,6 @@ class UniARForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if labels is not None:
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100)
         return UniAROutput(loss=loss, logits=logits, states=states if output_states else None, **{CACHE: cache})
-
-    # -- transformers' generate ------------------------------------------------------------------------------------
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Slice what the cache already holds; positions are recomputed from the whole sequence, so no state is kept."""
-        cache = kwargs.get(CACHE)
-        past = cache.get_seq_length() if cache is not None else 0
-        position_ids = self.positions(input_ids, image_grid_thw, attention_mask)
-        first = past == 0
-        return {
-            "input_ids": input_ids[:, past:],
-            "position_ids": position_ids[:, :, past:],
-            "attention_mask": attention_mask,
-            CACHE: cache,
-            "pixel_values": pixel_values if first else None,
-            "image_grid_thw": image_grid_thw if first else None,
-            "use_cache": kwargs.get("use_cache", True),
-            "logits_to_keep": 1,
-        }
-
-    def _expand_inputs_for_generation(
-        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Tensor | None = None, **kwargs: Any
-    ) -> tuple[Tensor, dict[str, Any]]:
-        # Images are not a batch axis: a row may hold several. For several returns per row they are repeated row by row.
-        pixels, grids = kwargs.pop("pixel_values", None), kwargs.pop("image_grid_thw", None)
-        if pixels is not None and expand_size > 1:
-            pixels, grids = self._repeat_images(input_ids, pixels, grids, expand_size)
-        input_ids, kwargs = super()._expand_inputs_for_generation(
-            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
-        )
-        if pixels is not None:
-            kwargs.update(pixel_values=pixels, image_grid_thw=grids)
-        return input_ids, kwargs
-
-    def _repeat_images(self, input_ids: Tensor, pixels: Tensor, grids: Tensor, times: int) -> tuple[Tensor, Tensor]:
-        patches = grids.prod(-1).tolist()
-        per_image = list(zip(pixels.split(patches), grids.split(1), strict=True))
-        group = self.config.vision_config.group_size
-        out_pixels, out_grids, at = [], [], 0
-        for row in (input_ids == self.config.image_token_id).sum(-1).tolist():
-            mine, tokens = [], 0
-            while tokens < row:
-                mine.append(per_image[at])
-                tokens += patches[at] // group
-                at += 1
-            for _ in range(times):
-                out_pixels += [p for p, _ in mine]
-                out_grids += [g for _, g in mine]
-        return torch.cat(out_pixels), torch.cat(out_grids)
 
 
 def refuse_misfit(where: str, info: Any) -> None:

@@ -261,7 +261,14 @@ class UniAR(Answering):
 
         Args:
             capacity: positions in all.
+
+        Raises:
+            CheckpointError: the checkpoint reads pixels, so it cannot read what it has written without decoding it.
         """
+        if self.model.config.dual:
+            raise CheckpointError(
+                f"{self.folder / 'config.json'}: reads_pixels: got true; a conversation reads codes. Use a checkpoint with one vision stack."
+            )
         return Conversation(self.model, self.processor.tokenizer, stop_ids=self._stop_ids(), capacity=capacity)
 
     # -- parts of the verbs ----------------------------------------------------------------------------------------

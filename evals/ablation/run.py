@@ -39,6 +39,8 @@ class Job:
     limit: int | None
     folder: Path
     """Of the whole grid."""
+    shared: Path
+    """Holds the trainings, and what models made; the grid's own folder unless it is measured beside another."""
     device: str
     seconds: float | None
     """Budget that is left; None is no end."""
@@ -58,8 +60,9 @@ def run_ablation(
     device: str = "auto",
     say: Say = lambda line: None,
     command: Sequence[str] = (),
+    shared: Path | None = None,
 ) -> dict[str, Any]:
-    """Make what is lacking of a grid and return its table (`evals.ablation.table`).
+    """Make what is lacking of a grid and return its table (`evals.ablation.table`); what is measured also is another call's.
 
     Args:
         ablation: see `evals.ablation.schema.read`.
@@ -69,6 +72,7 @@ def run_ablation(
         device: `cpu`, `cuda` or `auto`.
         say: told what happens, a line each.
         command: for the table.
+        shared: folder whose trainings, codes and images are used; `out` by default.
 
     Raises:
         StoreError: the folder is in use, holds another ablation, or cannot be written.
@@ -84,8 +88,8 @@ def run_ablation(
         _refuse_other(out, ablation)
         todo = [
             Job(
-                cell=cell, seed=seed, suite=ablation.suite, profile=ablation.profile, limit=ablation.limit, folder=out, device=device,
-                seconds=None,
+                cell=cell, seed=seed, suite=ablation.suite, profile=ablation.profile, limit=ablation.limit, folder=out,
+                shared=shared or out, device=device, seconds=None,
             )
             for seed in ablation.seeds
             for cell in ablation.cells
@@ -103,6 +107,28 @@ def run_ablation(
     return found
 
 
+def run_all(
+    ablation: Ablation, *, out: Path, max_hours: float | None = None, written: Callable[[Path], None] = lambda folder: None, **options: Any
+) -> dict[Path, dict[str, Any]]:
+    """Run a grid, then what is measured also; returns each folder's table, the main one first.
+
+    Args:
+        ablation: see `run_ablation`.
+        out: folder of the main grid; the others lie below it in `also/`.
+        max_hours: of all together.
+        written: told each folder once its table is there.
+        options: of `run_ablation`.
+    """
+    began, found = time.monotonic(), {}
+    grids = {out: ablation} | {out / "also" / other.name.removeprefix(f"{ablation.name}."): other for other in ablation.also}
+    for folder, grid in grids.items():
+        # Never 0: what is left undone is told as pending.
+        left = None if max_hours is None else max(max_hours - (time.monotonic() - began) / 3600, 1e-9)
+        found[folder] = run_ablation(grid, out=folder, max_hours=left, shared=out, **options)
+        written(folder)
+    return found
+
+
 def measure(job: Job) -> dict[str, Any]:
     """Make one cell under one seed.
 
@@ -115,7 +141,7 @@ def measure(job: Job) -> dict[str, Any]:
     try:
         start = job.cell.model
         checkpoint, made = train(
-            job.cell.train, start=start, seed=job.seed, folder=job.folder / "stages", device=job.device, deadline=deadline
+            job.cell.train, start=start, seed=job.seed, folder=job.shared / "stages", device=job.device, deadline=deadline
         )
         if deadline is not None and time.monotonic() > deadline:
             raise OutOfTime("The budget is spent before this measurement. The same command goes on.")
@@ -124,7 +150,7 @@ def measure(job: Job) -> dict[str, Any]:
         def wrap(model: Any) -> Any:
             if not (hasattr(model, "write") and hasattr(model, "show")):
                 return model
-            wrapped.append(ReusingModel(model, job.folder / "kept"))
+            wrapped.append(ReusingModel(model, job.shared / "kept"))
             return wrapped[0]
 
         done = run_suite(

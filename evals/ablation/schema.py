@@ -8,6 +8,7 @@
     control: hot                           name of the cell that the others are compared with
     cells: [{name, set, train, model}]     listed cells
     grid: {generate.temperature: [0, 1]}   and all combinations of these settings, named by their values; `train:KEY` is one of the training
+    also: [{name, suite, set}]             measured too, on the same cells and trainings; each has a table and a page of its own
     train: [{recipe, set}]                 stages before the measurement, each from the one before; a cell may add its own `set`
     sizes: {smoke: {...}, mini: {...}}     changes by size: set, seeds, only (cells), train_set, profile, model, limit
 
@@ -31,10 +32,11 @@ from evals.suite.schema import scalar, table, texts
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 _TOP = (
     "ablation", "title", "question", "version", "suite", "profile", "model", "limit", "set", "seeds", "control", "cells", "grid", "train",
-    "sizes", "notes",
+    "sizes", "notes", "also",
 )  # fmt: skip
+_ALSO = ("name", "title", "suite", "profile", "limit", "set")
 _CELL = ("name", "set", "train_set", "model")
-_SIZE = ("set", "seeds", "only", "train_set", "profile", "model", "limit", "notes")
+_SIZE = ("set", "seeds", "only", "train_set", "profile", "model", "limit", "notes", "also")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,8 @@ class Ablation:
     cells: tuple[Cell, ...]
     notes: tuple[str, ...]
     path: Path
+    also: tuple[Ablation, ...] = ()
+    """The same cells measured by other suites; `name` of each is its own."""
 
     @property
     def trained(self) -> bool:
@@ -106,32 +110,58 @@ def read(path: Path, *, shown: str, size: str) -> Ablation:
     name = scalar(top["ablation"], str)
     if not NAME.fullmatch(name):
         raise top["ablation"].error(f'"{name}"', "letters, digits, dots, dashes")
+    limit = _limit(change.get("limit", top.get("limit")))
+    profile = _text(change.get("profile", top.get("profile")))
     common = {**_settings(top.get("set")), **_settings(change.get("set"))}
-    train, train_set = _train(top.get("train")), _settings(change.get("train_set"))
-    model = _text(change.get("model", top.get("model")))
-    cells = [_listed(node, common, train, train_set, model) for node in _list(top.get("cells"))]
-    cells += _grid(top["grid"], common, train, train_set, model) if "grid" in top else []
-    _refuse_twice(cells, root)
+    cells = _cells(top, change, common, root)
     control = scalar(top["control"], str)
-    chosen = _only(change.get("only"), cells)
-    if control not in {cell.name for cell in chosen}:
+    if control not in {cell.name for cell in cells}:
         raise top["control"].error(
-            f'"{control}"', f"one of the cells {', '.join(c.name for c in chosen)}", suggest(control, [c.name for c in chosen])
+            f'"{control}"', f"one of the cells {', '.join(c.name for c in cells)}", suggest(control, [c.name for c in cells])
         )
-    return Ablation(
+    main = Ablation(
         name=name,
         title=scalar(top["title"], str),
         question=_text(top.get("question")) or "",
         version=scalar(top["version"], int) if "version" in top else 1,
         size=size,
         suite=scalar(top["suite"], str),
-        profile=_text(change.get("profile", top.get("profile"))),
-        limit=_limit(change.get("limit", top.get("limit"))),
+        profile=profile,
+        limit=limit,
         seeds=_seeds(change.get("seeds", top.get("seeds"))),
         control=control,
-        cells=tuple(sorted(chosen, key=lambda cell: cell.name != control)),
+        cells=tuple(sorted(cells, key=lambda cell: cell.name != control)),
         notes=(*(texts(top["notes"]) if "notes" in top else ()), *(texts(change["notes"]) if "notes" in change else ())),
         path=path,
+    )
+    return replace(main, also=tuple(_also(node, main, top, change, root) for node in _list(change.get("also", top.get("also")))))
+
+
+def _cells(top: Mapping[str, Node], change: Mapping[str, Node], common: Mapping[str, Any], root: Node) -> list[Cell]:
+    """The cells of a file at a size, with these settings of the suite in common."""
+    train, train_set = _train(top.get("train")), _settings(change.get("train_set"))
+    model = _text(change.get("model", top.get("model")))
+    cells = [_listed(node, common, train, train_set, model) for node in _list(top.get("cells"))]
+    cells += _grid(top["grid"], common, train, train_set, model) if "grid" in top else []
+    _refuse_twice(cells, root)
+    return _only(change.get("only"), cells)
+
+
+def _also(node: Node, main: Ablation, top: Mapping[str, Node], change: Mapping[str, Node], root: Node) -> Ablation:
+    keys = table(node, _ALSO, required=("name", "suite"))
+    name, suite = scalar(keys["name"], str), scalar(keys["suite"], str)
+    if not NAME.fullmatch(name):
+        raise keys["name"].error(f'"{name}"', "letters, digits, dots, dashes")
+    order = {cell.name: number for number, cell in enumerate(main.cells)}
+    cells = _cells(top, change, _settings(keys.get("set")), root)
+    return replace(
+        main,
+        name=f"{main.name}.{name}",
+        title=_text(keys.get("title")) or f"{main.title}: {suite}",
+        suite=suite,
+        profile=_text(keys["profile"]) if "profile" in keys else main.profile,
+        limit=_limit(keys["limit"]) if "limit" in keys else main.limit,
+        cells=tuple(sorted(cells, key=lambda cell: order[cell.name])),
     )
 
 

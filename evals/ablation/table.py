@@ -74,6 +74,7 @@ def build(
         "scale": None if first is None else list(first.scale),
         "complete": all(cell["status"] == "done" for cell in cells),
         "cells": cells,
+        "also": [other.name for other in ablation.also],
         "command": list(command),
         "created": manifest.now(),
         "seconds": round(seconds, 3),

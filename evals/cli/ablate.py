@@ -44,7 +44,7 @@ def ablate(
     """
     from evals.ablation import exporting, schema
     from evals.ablation.finding import find
-    from evals.ablation.run import run_ablation
+    from evals.ablation.run import run_all
 
     if smoke and size not in (None, "smoke"):
         raise click.UsageError(f"--size: got {size} with --smoke; expected one of them.")
@@ -59,22 +59,31 @@ def ablate(
         return
     folder = out or Path("runs") / "ablations" / f"{read.name}-{read.size}"
     command = ["uniar-eval", *sys.argv[1:]] if Path(sys.argv[0]).name.startswith("uniar-eval") else ["uniar-eval", "ablate", ablation]
-    found = run_ablation(
-        read, out=folder, jobs=jobs, max_hours=max_hours, device=device, say=lambda line: click.echo(line, err=True), command=command
+    pages: dict[Path, Path | None] = {}
+    found = run_all(
+        read,
+        out=folder,
+        jobs=jobs,
+        max_hours=max_hours,
+        device=device,
+        say=lambda line: click.echo(line, err=True),
+        command=command,
+        written=lambda grid: pages.update({grid: _page(grid)}),
     )
     for file, write in ((csv_file, exporting.csv), (parquet_file, exporting.parquet), (latex_file, exporting.latex)):
-        if file is not None:
-            write(found, file)
-    page = _page(folder)
+        for grid, table in found.items() if file is not None else ():
+            write(table, file if grid == folder else file.with_name(f"{file.stem}-{grid.name}{file.suffix}"))
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        told = list(found.values())
+        click.echo(json.dumps(told[0] if len(told) == 1 else told, indent=2, ensure_ascii=False))
     else:
-        for line in exporting.lines(found):
-            click.echo(line)
-        click.echo(f"Table: {folder / 'ablation.json'}")
-        if page is not None:
-            click.echo(f"Page: {page}")
-    if not found["complete"]:
+        for grid, table in found.items():
+            for line in exporting.lines(table):
+                click.echo(line)
+            click.echo(f"Table: {grid / 'ablation.json'}")
+            if pages[grid] is not None:
+                click.echo(f"Page: {pages[grid]}")
+    if not all(table["complete"] for table in found.values()):
         ctx.exit(3)
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from uniar.errors import InputError
-from uniar.generation.sampling import guide, sample_bits
+from uniar.generation.sampling import uniforms
 from uniar.language.cache import KVCache
 from uniar.model import UniARForConditionalGeneration
 from uniar.seeding import generator
@@ -67,7 +68,8 @@ def generate_codes(
         exact: see the module text; None means exact on CPU.
         pad_token_id: fills the left of shorter rows; masked, so its value is of no effect.
         on_step: called with (tokens done, tokens in all) of each pass.
-        on_logits: called with (token index, guided logits (samples of the pass, L, G, D, 2)) before they are sampled from.
+        on_logits: called with (token index, guided logits (samples of the pass, L, G, D, 2)) before they are sampled from;
+            the released head alone has such.
 
     Returns:
         uint8 (B, rows * columns, L, G, D) on the CPU.
@@ -118,7 +120,7 @@ def _rollout(
     on_step: Callable[[int, int], None] | None,
     on_logits: Callable[[int, Tensor], None] | None,
 ) -> Tensor:
-    config, device = model.config, model.device
+    config, device, head = model.config, model.device, model.output_layer_vistok
     guided = guidance_scale > 1
     texts = [p.input_ids for p in prefixes]
     owners = list(prefixes)
@@ -154,11 +156,13 @@ def _rollout(
             "cache": cache,
         }
         states = model.states(**step, **where)
-        logits = model.bit_logits(states, **where, last=1)[:, 0]
-        logits = guide(logits, guidance_scale) if guided else logits
-        if on_logits is not None:
-            on_logits(t, logits)
-        codes = sample_bits(logits, temperature=temperature, generators=generators)
+        codes = head.draw(
+            model.bit_hidden(states, **where)[:, -1],
+            guidance_scale=guidance_scale,
+            temperature=temperature,
+            uniform=uniforms(head.shape, generators, device),
+            on_logits=None if on_logits is None else partial(on_logits, t),
+        )
         out.append(codes.cpu())
         if on_step is not None:
             on_step(t + 1, total)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from uniar.errors import InputError
 from uniar.generation.prompt import IMAGE_PAD, VISION_END, VISION_START, defused, generation_text
-from uniar.generation.sampling import guide, sample_bits
+from uniar.generation.sampling import uniforms
 from uniar.language.cache import KVCache
 from uniar.model import UniARForConditionalGeneration
 from uniar.seeding import generator
@@ -123,19 +123,22 @@ class Conversation:
         self._fits(len(asked[0]) + total + len(closing))
         for row, ids in zip(self._rows, asked, strict=True):
             self._append(row, ids, shown)
-        guided = guidance_scale > 1
-        drawing = self._rows if guided else self._rows[:1]
+        drawing = self._rows if guidance_scale > 1 else self._rows[:1]
         for row in drawing:
             self._compute(row)
         for row in self._rows:
             row.ids += [self._image] * total
             row.grids.append((1, rows * merge, columns * merge))
-        draws = generator(seed, "codes")
+        draws, head = generator(seed, "codes"), self.model.output_layer_vistok
         made: list[Tensor] = []
         places = [self._positions(row) for row in drawing]
         for _ in range(total):
-            logits = torch.cat([self._bits(row, place) for row, place in zip(drawing, places, strict=True)])
-            codes = sample_bits(guide(logits, guidance_scale) if guided else logits, temperature=temperature, generators=[draws])
+            codes = head.draw(
+                torch.cat([self._unread(row, place) for row, place in zip(drawing, places, strict=True)]),
+                guidance_scale=guidance_scale,
+                temperature=temperature,
+                uniform=uniforms(head.shape, [draws], self.model.device),
+            )
             made.append(codes[0].cpu())
             for row in self._rows:
                 row.codes.append(made[-1])
@@ -245,12 +248,12 @@ class Conversation:
         self.given += len(ids)
         return states
 
-    def _bits(self, row: _Row, positions: Tensor) -> Tensor:
-        """Let the visual head read what it has not read yet; logits (1, L, G, D, 2) of the next visual token."""
+    def _unread(self, row: _Row, positions: Tensor) -> Tensor:
+        """Let the visual head's stack read what it has not read yet; its state (1, H) before the next visual token."""
         states = torch.cat(row.unread, 1)
         first = row.done - states.shape[1]
         row.unread = []
-        return self.model.bit_logits(states, position_ids=positions[..., first : row.done], cache=row.cache, last=1)[:, 0]
+        return self.model.bit_hidden(states, position_ids=positions[..., first : row.done], cache=row.cache)[:, -1]
 
     def _fits(self, more: int) -> None:
         length = max(len(row.ids) for row in self._rows)

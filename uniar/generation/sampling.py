@@ -37,9 +37,20 @@ def sample_bits(logits: Tensor, *, temperature: float, generators: Sequence[torc
     Returns:
         uint8 (B, L, G, D).
     """
-    margin = (logits[..., 1] - logits[..., 0]).float()
-    # The same number of draws at every temperature keeps the stream aligned between settings.
-    uniform = torch.stack([torch.rand(margin.shape[1:], generator=g) for g in generators]).to(margin.device)
+    margins = (logits[..., 1] - logits[..., 0]).float()
+    return sample_margins(margins, temperature=temperature, uniform=uniforms(margins.shape[1:], generators, margins.device))
+
+
+def uniforms(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device) -> Tensor:
+    """One uniform number a bit from each sample's own CPU generator: float32 (B, *shape) in [0, 1).
+
+    The same number of draws at every temperature and with every head keeps the stream aligned between settings.
+    """
+    return torch.stack([torch.rand(tuple(shape), generator=g) for g in generators]).to(device)
+
+
+def sample_margins(margins: Tensor, *, temperature: float, uniform: Tensor) -> Tensor:
+    """Bits of margins (logit of 1 less logit of 0) and uniform numbers of the same shape, uint8."""
     if temperature == 0:
-        return (margin > 0).to(torch.uint8)
-    return (uniform < torch.sigmoid(margin / temperature)).to(torch.uint8)
+        return (margins > 0).to(torch.uint8)
+    return (uniform < torch.sigmoid(margins / temperature)).to(torch.uint8)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from uniar.kinds import construct, whole
 from uniar.quantizers.base import Quantized, Quantizer, Usage
 from uniar.quantizers.bsq import BinarySphericalQuantizer
 from uniar.quantizers.continuous import Continuous
 from uniar.quantizers.fsq import FiniteScalarQuantizer
 from uniar.quantizers.lfq import LookupFreeQuantizer
 from uniar.quantizers.residual import ResidualQuantizer
-from uniar.quantizers.settings import construct
 from uniar.quantizers.vq import VectorQuantizer
 
 __all__ = ["KINDS", "Quantized", "Quantizer", "Usage", "build"]
@@ -40,4 +40,4 @@ def build(kind: str, *, dim: int, **settings: Any) -> Quantizer:
     >>> build("fsq", dim=4, levels=(8, 5, 5, 5)).bits == build("residual", dim=4, depth=1, inner="fsq", levels=(8, 5, 5, 5)).bits
     True
     """
-    return construct(KINDS, kind, dim=dim, settings=settings)
+    return construct(KINDS, kind, whole("dim", dim, least=1), settings=settings, where="quantizer")

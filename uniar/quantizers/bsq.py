@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from uniar.kinds import number
 from uniar.quantizers.base import Quantizer
-from uniar.quantizers.settings import number
 from uniar.vision import bsq
 
 

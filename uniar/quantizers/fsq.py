@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from uniar.errors import ConfigError
+from uniar.kinds import whole
 from uniar.quantizers.base import Quantizer
-from uniar.quantizers.settings import whole
 
 MARGIN = 1e-3
 """Share of the range that tanh leaves free, so that its ends round inwards."""

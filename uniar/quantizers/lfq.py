@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from uniar.kinds import number, whole
 from uniar.quantizers.base import Quantizer
-from uniar.quantizers.settings import number, whole
 from uniar.vision import bsq
 
 

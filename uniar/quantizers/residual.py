@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uniar.kinds import construct, whole
 from uniar.quantizers.base import Quantizer, Step
 from uniar.quantizers.bsq import BinarySphericalQuantizer
 from uniar.quantizers.fsq import FiniteScalarQuantizer
 from uniar.quantizers.lfq import LookupFreeQuantizer
-from uniar.quantizers.settings import construct, whole
 from uniar.quantizers.vq import VectorQuantizer
 
 INNER: dict[str, type[Quantizer]] = {
@@ -49,12 +49,12 @@ class ResidualQuantizer(Quantizer):
 
     def __init__(self, dim: int, *, depth: int, inner: str = "vq", **settings: Any):
         whole("depth", depth, least=1)
-        first = construct(INNER, inner, dim=dim, settings=settings, where="quantizer.inner")
+        first = construct(INNER, inner, dim, settings=settings, where="quantizer", own="quantizer.inner")
         stages = [first]
         for i in range(1, depth):
             # With equal seeds the stages would draw the same rows.
             own = settings | {"seed": first.seed + i} if isinstance(first, VectorQuantizer) else settings
-            stages.append(construct(INNER, inner, dim=dim, settings=own))
+            stages.append(construct(INNER, inner, dim, settings=own, where="quantizer"))
         super().__init__(dim, shape=(depth, *first.shape), cardinality=first.cardinality * depth)
         self.depth, self.stages = depth, nn.ModuleList(stages)
 

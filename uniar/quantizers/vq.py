@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from uniar.kinds import number, whole
 from uniar.quantizers.base import Quantizer, Step
-from uniar.quantizers.settings import number, whole
 from uniar.seeding import generator
 
 

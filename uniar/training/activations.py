@@ -143,12 +143,12 @@ def _layer(config: UniARConfig, length: int) -> tuple[Run, Sequence[nn.Module], 
 
 
 def _heads(config: UniARConfig, words: int, tokens: int) -> tuple[Run, Sequence[nn.Module], Iterable[Tensor]]:
-    from uniar.language.heads import bit_classifier
+    from uniar.heads import build
     from uniar.language.layers import RMSNorm
 
-    text, vision = config.text_config, config.vision_config
+    text = config.text_config
     norm, lm_head = RMSNorm(text.hidden_size, text.rms_norm_eps), nn.Linear(text.hidden_size, text.vocab_size, bias=False)
-    classifier = bit_classifier(config)
+    head = build(config)
 
     def run(rows: int) -> list[Tensor]:
         losses = []
@@ -158,9 +158,8 @@ def _heads(config: UniARConfig, words: int, tokens: int) -> tuple[Run, Sequence[
             losses.append(F.cross_entropy(lm_head(norm(states)).float(), targets, reduction="none"))
         if tokens:
             states = torch.zeros(rows * tokens, text.hidden_size, requires_grad=True)
-            logits = classifier(states).unflatten(-1, (-1, vision.bsq_dim, 2))
-            margin = (logits[..., 1] - logits[..., 0]).float()
-            losses.append(F.binary_cross_entropy_with_logits(margin, torch.zeros_like(margin), reduction="none"))
+            codes = torch.zeros(rows * tokens, *head.shape, dtype=torch.uint8)
+            losses.append(head.nats(states, codes, torch.zeros(rows * tokens, head.learning_draws)).nats)
         return losses
 
     return run, [], []

@@ -23,6 +23,7 @@ from uniar.model import UniARForConditionalGeneration
 from uniar.training.activations import decoder_kept, language_kept, vision_kept
 from uniar.training.footprint import FLOAT, HALF, Beside, Footprint, size
 from uniar.training.optim import EngineConfig, refuse_zero3
+from uniar.training.rebuilding import Rebuild, changed
 from uniar.training.recipes import DecoderRecipe, GrpoRecipe, LanguageRecipe, PackedRecipe, StageRecipe, TokenizerRecipe
 from uniar.vision.tokenizer import UniARVisionModel
 
@@ -69,10 +70,11 @@ class Blank:
         """Of a folder, a bundled name, or a hub id that is cached or of the release."""
         return cls(lambda part: configuration(checkpoint, part), words=prompt_words(checkpoint), where=checkpoint)
 
-    def model(self) -> UniARForConditionalGeneration:
-        """The AR model."""
+    def model(self, rebuild: Rebuild | None = None) -> UniARForConditionalGeneration:
+        """The AR model, built anew as a recipe asks."""
+        config = UniARConfig.from_dict(self._read("model"))
         with torch.device("meta"):
-            return UniARForConditionalGeneration(UniARConfig.from_dict(self._read("model")))
+            return UniARForConditionalGeneration(config if rebuild is None else changed(config, rebuild))
 
     def vision(self) -> UniARVisionModel:
         """The tokenizer alone, as the pixel decoder has its own."""
@@ -170,10 +172,21 @@ def _language(recipe: LanguageRecipe, blank: Blank, samples: int) -> DryStage:
     from uniar.training.language import LanguageStage
 
     nothing: Any = None
-    model, c = blank.model(), recipe.language
-    stage = LanguageStage(model, tokenizer=nothing, draw=nothing, encode_pictures=nothing, config=c, seed=recipe.seed, name=recipe.stage)
+    model, c = blank.model(recipe.rebuild), recipe.language
+    stage = LanguageStage(
+        model,
+        tokenizer=nothing,
+        image_processor=nothing,
+        draw=nothing,
+        encode_pictures=nothing,
+        config=c,
+        seed=recipe.seed,
+        name=recipe.stage,
+    )
     visual = model.model.visual
-    mergers = (visual.merger, visual.deepstack_merger_list) if c.vision == "mergers" else ()
+    mergers: tuple[nn.Module, ...] = (visual.merger, visual.deepstack_merger_list) if c.vision == "mergers" else ()
+    if model.config.dual:
+        mergers = (*mergers, model.model.reader)
     rows, length = _packed(recipe, c.packed_length, samples)
     return DryStage(
         name=recipe.stage,

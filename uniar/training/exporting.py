@@ -87,3 +87,8 @@ def of_the_model(path: Path) -> bool:
     """Whether a file, told from the checkpoint's folder, holds AR weights, or golden records, which other weights would not reproduce."""
     name = path.name
     return path.parent == Path() and (name.startswith("golden") or (name.startswith("model") and ".safetensors" in name))
+
+
+def of_the_encoder(path: Path) -> bool:
+    """Whether a file, told from the checkpoint's folder, holds the tokenizer's own weights."""
+    return path.parent == Path("bsq_encoder") and path.name.startswith("model") and ".safetensors" in path.name

@@ -10,20 +10,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uniar.attention import packed_mask
+from uniar.data.pictures import pixels_of
 from uniar.data.samples import Picture, TrainingSample
 from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.adapters import LoraSettings, adapt
 from uniar.training.partial_state import fingerprint, keep_partial
-from uniar.training.sequences import PackedBatch, encode, flip_codes, gather_codes, owned, packed, source_weights
+from uniar.training.sequences import PackedBatch, encode, flip_codes, gather_codes, learning_draws, owned, packed, source_weights
 from uniar.training.stage import Prepared, StageDefaults, StepOutput
+from uniar.vision.tokenizer import VisualFeatures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,17 @@ class LanguageConfig:
             raise ConfigError(f"condition_dropout: got {self.condition_dropout}; expected 0 to below 1.")
 
 
+class PixelBatch(NamedTuple):
+    """Images of sequences that write none, for a model that reads pixels (`UniARConfig.reads_pixels`)."""
+
+    pixel_values: Tensor
+    """float32 (P, channels * frames * patch * patch)."""
+    grid_thw: Tensor
+    """int64 (images, 3)."""
+    tokens: Tensor
+    """bool (N,): which visual tokens of the batch are theirs, in row-major order of the placeholders."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LanguageBatch:
     """A micro-batch of packed rows."""
@@ -67,6 +80,8 @@ class LanguageBatch:
     """float32 (text tokens,)."""
     bit_weights: Tensor
     """float32 (written visual tokens,)."""
+    asked: PixelBatch | None = None
+    """Images that are read as pixels, where the model does so."""
 
 
 class LanguageStage(StageDefaults, nn.Module):
@@ -80,10 +95,9 @@ class LanguageStage(StageDefaults, nn.Module):
             then be what its processor would make of them.
         config: see `LanguageConfig`.
         seed: of the run.
+        image_processor: of the same checkpoint; a model that reads pixels needs it.
         name: of the stage.
     """
-
-    classifiers = ("model.lm_head", "model.output_layer_vistok")
 
     def __init__(
         self,
@@ -94,6 +108,7 @@ class LanguageStage(StageDefaults, nn.Module):
         encode_pictures: Callable[[Sequence[Picture]], Sequence[Tensor]],
         config: LanguageConfig,
         seed: int,
+        image_processor: Any = None,
         name: str = "sft",
     ):
         super().__init__()
@@ -101,7 +116,10 @@ class LanguageStage(StageDefaults, nn.Module):
         self.name = name
         self.config = config
         self.loss_weights: Mapping[str, float] = {"text": config.text_weight, "bit": config.bit_weight}
+        own = model.output_layer_vistok.classifiers
+        self.classifiers = ("model.lm_head", *(f"model.output_layer_vistok.{name}".rstrip(".") for name in own))
         self._seed, self._draw, self._encode_pictures, self._tokenizer = seed, draw, encode_pictures, tokenizer
+        self._image_processor = image_processor
         if config.lora is None:
             for key, parameter in model.visual.named_parameters():
                 parameter.requires_grad_(config.vision == "mergers" and "merger" in key)
@@ -143,7 +161,8 @@ class LanguageStage(StageDefaults, nn.Module):
             merge=m.vision_config.spatial_merge_size,
         )
         text, bits = source_weights(batch, c.source_weights)
-        data = LanguageBatch(packed=batch, seed=seed, text_weights=text, bit_weights=bits)
+        asked = self._asked(batch) if m.dual else None
+        data = LanguageBatch(packed=batch, seed=seed, text_weights=text, bit_weights=bits, asked=asked)
         sizes = {"tokens": float((batch.segments >= 0).sum())}
         return Prepared(data, {"text": float(text.sum()), "bit": float(bits.sum())}, sizes)
 
@@ -158,19 +177,22 @@ class LanguageStage(StageDefaults, nn.Module):
         codes = self._codes(batch)
         # Some bits of what the model reads are flipped; what it is to write is not.
         read = flip_codes(batch, codes, rate=self.config.input_flip_rate, seed=data.seed)
-        states = model.states(position_ids=positions, input_ids=ids, visual=model.visual.embed(read.to(device)), mask=mask)
+        seen = self._read(model.visual.embed(read.to(device)), data.asked)
+        states = model.states(position_ids=positions, input_ids=ids, visual=seen, mask=mask)
         wanted = targets != -100
         text = F.cross_entropy(model.text_logits(states[wanted]).float(), targets[wanted], reduction="none")
         # Sharded parameters must be used by every process in every step, so the head runs over one row at least.
         rows = slice(max(batch.writers, 1))
         hidden = model.bit_hidden(states[rows], position_ids=positions[:, rows], mask=mask[rows])
-        logits = model.classify(hidden[written[rows].roll(-1, 1)])
         truth = codes.to(device)[written[ids == model.config.image_token_id]]
-        margin = (logits[..., 1] - logits[..., 0]).float()
-        bits = F.binary_cross_entropy_with_logits(margin, truth.float(), reduction="none").flatten(1).mean(1)
+        head = model.output_layer_vistok
+        # The state at a position predicts the next one.
+        draws = learning_draws(batch, head.learning_draws, seed=data.seed).to(device) if head.learning_draws else None
+        found = head.nats(hidden[written[rows].roll(-1, 1)], truth, draws)
+        bits = found.nats
         sums = {"text": (text * data.text_weights.to(device)).sum(), "bit": (bits * data.bit_weights.to(device)).sum()}
         with torch.no_grad():
-            logged = {"bit_accuracy": (float(((margin > 0) == truth.bool()).sum()), float(truth.numel()))}
+            logged = {"bit_accuracy": (float(found.right.sum()), float(len(found.right)))}
             text, bits = text.detach().cpu(), bits.detach().cpu()
             names = [e.sample.source for e in batch.sequences]
             for source in sorted(set(names)):
@@ -178,6 +200,32 @@ class LanguageStage(StageDefaults, nn.Module):
                 logged[f"text[{source}]"] = (float(text[of_text].sum()), float(of_text.sum()))
                 logged[f"bit[{source}]"] = (float(bits[of_bits].sum()), float(of_bits.sum()))
         return StepOutput(sums, logged)
+
+    def _asked(self, batch: PackedBatch) -> PixelBatch | None:
+        """Pixels of the images of sequences that write none."""
+        order = [batch.sequences[i] for i in batch.order]
+        pictures = [p for e in order if not any(e.written) for p in e.pictures]
+        if not pictures:
+            return None
+        missing = next((e.sample.key for e in order if not any(e.written) and any(p.image is None for p in e.pictures)), None)
+        if missing is not None:
+            raise ConfigError(f"cache: got codes without pixels for {missing}; this model reads pixels (reads_pixels). Leave cache out.")
+        pixels, grids = pixels_of(pictures, self._image_processor, self.model.config.vision_config.spatial_merge_size)
+        tokens = [torch.full((p.rows * p.columns,), not any(e.written)) for e in order for p in e.pictures]
+        return PixelBatch(pixels, grids, torch.cat(tokens))
+
+    def _read(self, features: VisualFeatures, asked: PixelBatch | None) -> VisualFeatures:
+        """Features of codes, those of images that are asked about replaced by what the reading stack makes of their pixels."""
+        if asked is None:
+            return features
+        device = features.main.device
+        own = self.model.reader(asked.pixel_values.to(device), asked.grid_thw)
+        rows = asked.tokens.to(device)[:, None]
+        main, *deepstack = (
+            old.masked_scatter(rows, new.to(old.dtype))
+            for old, new in zip((features.main, *features.deepstack), (own.main, *own.deepstack), strict=True)
+        )
+        return VisualFeatures(main, deepstack)
 
     @torch.no_grad()
     def _codes(self, batch: PackedBatch) -> Tensor:

@@ -17,6 +17,7 @@ from uniar.training.grpo.config import GrpoConfig
 from uniar.training.language import LanguageConfig
 from uniar.training.mini.recipe import MiniRecipe
 from uniar.training.optim import EngineConfig
+from uniar.training.rebuilding import Rebuild
 from uniar.training.recipe_file import OURS, build, read_yaml
 from uniar.training.tokenizer import TokenizerConfig
 
@@ -83,6 +84,8 @@ class LanguageRecipe(PackedRecipe):
     """Folder of pre-computed codes (`uniar data encode`); empty: images are encoded as they come."""
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Losses, packing, dropout of the condition."""
+    rebuild: Rebuild = field(default_factory=Rebuild)
+    """For ablations: parts of the model that are built anew first."""
     preview: Preview | None = None
     """Sample sheets; none by default."""
 

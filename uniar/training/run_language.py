@@ -14,34 +14,46 @@ from uniar.data.code_cache import CachedPictures, CodeCache, tokenizer_fingerpri
 from uniar.data.pictures import PictureEncoder
 from uniar.data.samples import TrainingSample
 from uniar.data.sizing import Sizing
+from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
 from uniar.training.exporting import below, export_language
 from uniar.training.language import LanguageStage
+from uniar.training.rebuilding import export_rebuilt, rebuilt, regroup
 from uniar.training.recipes import LanguageRecipe, Preview
 from uniar.training.running import Ready, mixed_samples, refuse_sharded_adapters
 
 
 def language_ready(recipe: LanguageRecipe, out: Path, processes: Processes, say: Callable[[str], None]) -> Ready:
     """See `training.running.train_stage`."""
+    if recipe.language.lora is not None and not recipe.rebuild.nothing:
+        raise ConfigError("rebuild: got one with language.lora; adapters belong to weights that stay. Leave one of them out.")
     refuse_sharded_adapters(recipe.language.lora, processes, recipe.train.sharding, key="language.lora")
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
-    processor = base.processor
+    model, processor = rebuilt(base.model, recipe.rebuild, seed=derive_seed(recipe.seed, recipe.stage, "init")), base.processor
+    if model.config.dual and processes.world > 1:
+        # Its reading stack learns nothing from a micro-batch without questions, and processes must agree on what learns.
+        raise ConfigError(f"rebuild.reads_pixels: got true with {processes.world} processes; expected one. Start it without a launcher.")
+    # The pipeline that draws previews holds the model that is trained.
+    base.model = model
+    if recipe.rebuild.spatial_merge is not None:
+        regroup(processor, recipe.rebuild.spatial_merge)
     draw = mixed_samples(recipe, Sizing.from_processor(processor.image_processor), say)
     source: Callable[[int], TrainingSample] = draw
     if recipe.cache:
-        made_by = tokenizer_fingerprint(base.model.visual, processor.image_processor)
+        made_by = tokenizer_fingerprint(model.visual, processor.image_processor)
         cached = CachedPictures(CodeCache(Path(recipe.cache), fingerprint=made_by))
 
         def source(number: int) -> TrainingSample:
             return cached(draw(number))
 
     stage = LanguageStage(
-        base.model,
+        model,
         tokenizer=processor.tokenizer,
+        image_processor=processor.image_processor,
         draw=source,
-        encode_pictures=PictureEncoder(base.model.visual, processor.image_processor),
+        encode_pictures=PictureEncoder(model.visual, processor.image_processor),
         config=recipe.language,
         seed=derive_seed(recipe.seed, recipe.stage),
         name=recipe.stage,
@@ -53,7 +65,10 @@ def language_ready(recipe: LanguageRecipe, out: Path, processes: Processes, say:
     def write(engine: Engine, target: Path) -> Path:
         if recipe.language.lora is not None:
             return export_language(processes, stage.merged() if processes.main else None, base.folder, target)
-        return export_language(processes, stage.model, base.folder, target, below("model.", engine.weights()))
+        weights = below("model.", engine.weights())
+        if not recipe.rebuild.nothing:
+            return export_rebuilt(processes, stage.model, base.folder, target, weights)
+        return export_language(processes, stage.model, base.folder, target, weights)
 
     return Ready(stage, write, every)
 

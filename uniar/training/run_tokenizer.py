@@ -16,7 +16,7 @@ from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
-from uniar.training.exporting import below, copied_checkpoint, of_the_model, save_model, stored_dtype
+from uniar.training.exporting import below, copied_checkpoint, of_the_encoder, of_the_model, save_model, stored_dtype
 from uniar.training.recipes import TokenizerRecipe
 from uniar.training.running import Ready, mixed_samples
 from uniar.training.tokenizer import TokenizerStage
@@ -27,6 +27,11 @@ STALE = "The codes mean something else now: the pixel decoder and the visual hea
 def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callable[[str], None]) -> Ready:
     """See `training.running.train_stage`."""
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
+    if base.model.config.dual:
+        raise ConfigError(
+            f"checkpoint: got {recipe.checkpoint}, which reads pixels with a vision stack of its own (reads_pixels); expected one whose "
+            "tokenizer is read. Train another."
+        )
     own = {"quantizer": recipe.tokenizer.quantizer, "levels": recipe.tokenizer.levels}
     given = next((name for name, value in own.items() if value is not None), None)
     if given is not None and not recipe.fresh:
@@ -91,7 +96,7 @@ def export_tokenizer(engine: Engine, base: Path, target: Path) -> Path:
     weights = below("model.", engine.weights())
     if engine.processes.main:
         model, dtype = engine.stage.model, stored_dtype(base)
-        with copied_checkpoint(base, target, without=_replaced) as fresh:
+        with copied_checkpoint(base, target, without=lambda path: of_the_model(path) or of_the_encoder(path)) as fresh:
             save_model(model, fresh, weights, dtype)
             write_tensors(fresh / "bsq_encoder" / "model.safetensors", below("model.visual.", weights), dtype)
             _tell_vision(model.config.vision_config, fresh / "bsq_encoder" / "config.json")
@@ -106,7 +111,3 @@ def _tell_vision(config: Any, file: Path) -> None:
     wanted |= {"quantizer": config.quantizer} if hasattr(config, "quantizer") else {}
     if any(known.get(key) != value for key, value in wanted.items()):
         file.write_text(json.dumps(known | wanted, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def _replaced(path: Path) -> bool:
-    return of_the_model(path) or (path.parent == Path("bsq_encoder") and path.name.startswith("model") and ".safetensors" in path.name)

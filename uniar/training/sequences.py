@@ -237,6 +237,17 @@ def flip_codes(batch: PackedBatch, codes: Tensor, *, rate: float, seed: int) -> 
     return codes ^ torch.cat(flips).to(codes.dtype)
 
 
+def learning_draws(batch: PackedBatch, count: int, *, seed: int) -> Tensor:
+    """Uniform numbers for the loss of a visual head that needs some, float32 (written visual tokens, count), in row-major order.
+
+    All draws of a sequence belong to (seed, its key).
+    """
+    drawn = [torch.zeros(0, count)]
+    for e in (batch.sequences[i] for i in batch.order):
+        drawn.append(torch.rand(sum(e.written), count, generator=generator(seed, f"visual-head/{e.sample.key}")))
+    return torch.cat(drawn)
+
+
 def source_weights(batch: PackedBatch, weights: Mapping[str, float]) -> tuple[Tensor, Tensor]:
     """Loss weight of each text target and of each written visual token, by the sample's source.
 
