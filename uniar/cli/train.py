@@ -76,8 +76,7 @@ def train(
     from uniar.training.running import train_stage
 
     target = train_stage(plan, out, say=click.echo, max_minutes=max_minutes, export=export)
-    if leave() and target is not None:
-        click.echo(f"checkpoint: {target}")
+    leave(lambda: None if target is None else click.echo(f"checkpoint: {target}"))
 
 
 def _mini(

@@ -7,7 +7,9 @@ DDP where there is no GPU; they are chosen by the recipe (`train.sharding`) or b
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -188,19 +190,30 @@ class Processes:
         return wrapped.module if zero.is_engine(wrapped) else self._accelerator.unwrap_model(wrapped)
 
 
-def leave() -> bool:
-    """Take the process group down at the end of a run, all processes together; returns whether this is the main one.
+def leave(tell: Callable[[], None] = lambda: None) -> None:
+    """End a run: take the process group down, all processes together, and let the main one tell; does not return where there was a group.
 
-    A process that goes while another still talks to it may take that one down with it.
+    A process that goes while another still talks to it may take that one down with it. And gloo's threads outlive the group where a mesh
+    still knows it: one that is late with freeing its last tensor asks for the interpreter while that is taken down, which aborts a
+    process whose work is done (pytorch issue 190489). So a process of a group ends without taking the interpreter down.
+
+    Args:
+        tell: the main process's last words.
     """
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):
-        return True
+        tell()
+        return
     main = dist.get_rank() == 0
     dist.barrier()
     dist.destroy_process_group()
-    return main
+    if main:
+        tell()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 _DEEPSPEED = "ACCELERATE_USE_DEEPSPEED"

@@ -22,7 +22,7 @@ from uniar.errors import ConfigError
 from uniar.training.distributed import Processes
 from uniar.training.exporting import below, copied_checkpoint, of_the_encoder, of_the_model, save_model, stored_dtype
 
-FRESH = ("none", "head", "language")
+FRESH = ("none", "head", "visual", "language")
 MAX_MERGE = 16
 
 
@@ -31,7 +31,8 @@ class Rebuild:
     """What of the checkpoint's model is built anew; the default is nothing."""
 
     fresh: str = "none"
-    """What starts from random weights: `none`, `head` (the visual head and its stack) or `language` (all but the tokenizer's bits)."""
+    """What starts from random weights: `none`, `head` (the visual head and its stack), `visual` (those and the mergers: all that joins images
+    and language) or `language` (all but the tokenizer's bits)."""
     head: Mapping[str, Any] | None = None
     """`kind` and settings of `uniar.heads` in place of the released head. Needs `fresh`."""
     visual_depth: int | None = None
@@ -98,14 +99,14 @@ def rebuilt(model: Any, rebuild: Rebuild, *, seed: int) -> Any:
 
     def stays(name: str) -> bool:
         if name.startswith("model.visual."):
-            return "merger" not in name or (rebuild.fresh != "language" and not regrouped)
+            return "merger" not in name or (rebuild.fresh in ("none", "head") and not regrouped)
         if rebuild.fresh == "language":
             return False
         return rebuild.fresh == "none" or not name.startswith(("visual_decoder.", "output_layer_vistok."))
 
     kept = {name: t for name, t in old.items() if name in own and stays(name)}
     if config.dual and not model.config.dual:
-        # What it shares with the tokenizer begins as the tokenizer is now, in either reading of `fresh`.
+        # What it shares with the tokenizer begins as the tokenizer is now; mergers that start afresh do so here too.
         kept |= {
             name: kept[twin]
             for name in own

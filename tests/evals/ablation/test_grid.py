@@ -137,8 +137,8 @@ def test_processes_give_the_same_table(grid: Path, cli: Callable[..., Result]) -
 
 def test_a_process_that_is_killed_takes_its_cell_and_not_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "measure", dies_on_even_seeds)
-    jobs = [run.Job(cell=Cell(name="c"), seed=seed, suite="s", profile=None, limit=None, folder=Path("x"), device="cpu", seconds=None)
-            for seed in range(4)]  # fmt: skip
+    rest = {"suite": "s", "profile": None, "limit": None, "folder": Path("x"), "shared": Path("x"), "device": "cpu", "seconds": None}
+    jobs = [run.Job(cell=Cell(name="c"), seed=seed, **rest) for seed in range(4)]
     ended = {job.seed: outcome for job, outcome in run._each(jobs, jobs=2, deadline=None)}
     assert sorted(ended) == [0, 1, 2, 3] and {ended[seed]["status"] for seed in (0, 2)} == {"failed"}
     assert "its process ended" in ended[0]["reason"]
@@ -208,3 +208,51 @@ def test_trainings_are_stages_made_once_by_content(grid: Path, cli: Callable[...
     stamps = {path: path.stat().st_mtime_ns for path in Path("out/stages").glob("*/run/checkpoint/model.safetensors")}
     assert cli("ablate", "trained.yaml", "--out", "out").exit_code == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps and len(stamps) == 4
+
+
+ALSO = """
+also:
+  - {name: questions, title: Answers, suite: textvqa, set: {data.questions: 6}}
+  - {name: hot, suite: geneval, set: {generate.temperature: 1.0}, limit: 2}
+"""
+
+
+def test_what_is_measured_also_has_a_table_and_a_page_and_shares_what_was_made(grid: Path, cli: Callable[..., Result]) -> None:
+    made = """
+ablation: both
+title: Both
+suite: geneval
+profile: mini
+limit: 1
+set: {generate.repeats: 1, generate.decoder_steps: 2}
+seeds: [0]
+control: five
+train:
+  - recipe: mini-language
+    set: {train.steps: 1, train.warmup: 1, train.batch_size: 2, data: mix/mini-both.yaml}
+cells:
+  - {name: five}
+  - {name: none, train_set: {language.input_flip_rate: 0.0}}
+"""
+    Path("both.yaml").write_text(made + ALSO)
+    done = cli("ablate", "both.yaml", "--out", "out", "--csv", "t.csv")
+    assert done.exit_code == 0, done.output
+    main, questions, hot = (table(f"out{rest}") for rest in ("", "/also/questions", "/also/hot"))
+    assert main["also"] == ["both.questions", "both.hot"] and questions["title"] == "Answers" and questions["also"] == []
+    assert (main["suite"], questions["suite"], hot["suite"]) == ("geneval", "textvqa", "geneval")
+    assert cell(questions, "five")["level"]["planned"] == 3 and cell(hot, "five")["level"]["planned"] == 24
+    assert cell(hot, "none")["settings"] == {"generate.temperature": 1.0}
+    # Two trainings, each made once; every grid tells what they cost.
+    assert len(list(Path("out/stages").iterdir())) == 2 and not Path("out/also/questions/stages").exists()
+    costs = [cell(found, "none")["cost"]["train_s"] for found in (main, questions, hot)]
+    assert costs[0] == costs[1] == costs[2] > 0
+    assert all(f"Page: {Path('out', rest, 'ablation.html')}" in done.output for rest in ("", "also/questions", "also/hot"))
+    assert [Path(f"t{rest}.csv").is_file() for rest in ("", "-questions", "-hot")] == [True] * 3
+    page = Path("out/ablation.html").read_text()
+    assert "Also measured" in page and "both.questions" in page
+
+
+def test_the_budget_holds_for_all_that_is_measured(grid: Path, cli: Callable[..., Result]) -> None:
+    Path("demo.yaml").write_text(FILE + ALSO)
+    assert cli("ablate", "demo.yaml", "--out", "out", "--max-hours", "0.0000001").exit_code == 3
+    assert {one["status"] for one in table("out/also/hot")["cells"]} == {"pending"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,23 @@ def test_a_size_changes_the_file(tmp_path):
     assert full.cells[2].train[0].settings == ("train.lr=0.001", "train.steps=5") and full.trained
 
 
+def test_what_is_measured_also_has_its_own_settings_and_the_same_trainings(tmp_path):
+    also = "also: [{name: answers, suite: mmbench, set: {generate.max_new_tokens: 4}}, {name: two, suite: geneval, limit: 2}]\n"
+    path = written(tmp_path, FILE.replace("seeds: [0, 1]", also + "seeds: [0, 1]").replace("notes: [small]", "notes: [small], also: []"))
+    full, smoke = (read(path, shown="demo.yaml", size=size) for size in ("full", "smoke"))
+    answers, two = full.also
+    assert smoke.also == () and (answers.name, answers.suite, answers.limit) == ("demo.answers", "mmbench", None) and two.limit == 2
+    assert answers.title == "Demo: mmbench" and answers.profile == "mini" and answers.seeds == full.seeds and answers.also == ()
+    assert [cell.name for cell in answers.cells] == [cell.name for cell in full.cells]
+    assert answers.cells[1].settings == {"generate.max_new_tokens": 4, "generate.temperature": 1.0}
+    assert [cell.train for cell in answers.cells] == [cell.train for cell in full.cells]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (("seeds: [0, 1]", "also: [{name: x}]\nseeds: [0, 1]"), r"also\[0\].*suite"),
+        (("seeds: [0, 1]", 'also: [{name: "a/b", suite: geneval}]\nseeds: [0, 1]'), 'also.*got "a/b"; expected letters'),
         (("control: cold", "control: cool"), 'demo.yaml:9: control: got "cool"; expected one of the cells hot, cold, .*Did you mean "cold"'),
         (("name: hot", "name: cold"), 'got the cell "cold" twice; expected each name once'),
         (("name: hot", 'name: "../x"'), r'demo.yaml:12: cells\[0\].name: got "../x"; expected letters'),
@@ -86,11 +101,10 @@ def test_ours_can_be_read_at_each_size_and_name_suites_and_settings_that_exist(n
     assert {"smoke", "mini", "real"} <= set(sizes)
     for size in sizes:
         ablation = read(path, shown=shown, size=size)
-        opened = load.open_suite(ablation.suite)
-        for cell in ablation.cells:
-            import json
-
-            opened.resolve(ablation.profile or "mini", [f"{key}={json.dumps(value)}" for key, value in cell.settings.items()])
+        for grid in (ablation, *ablation.also):
+            opened = load.open_suite(grid.suite)
+            for cell in grid.cells:
+                opened.resolve(grid.profile or "mini", [f"{key}={json.dumps(value)}" for key, value in cell.settings.items()])
         if size == "mini":
             assert len(ablation.seeds) >= 3 and ablation.question
 
