@@ -397,4 +397,6 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
     """What makes the grid, without what it found."""
     keys = ("ablation", "version", "size", "suite", "profile", "limit", "seeds", "control")
-    return {key: found[key] for key in keys} | {"cells": {cell["name"]: cell["own"] for cell in found["cells"]}}
+    # Tables of before these were told have only what differs.
+    cells = {c["name"]: {key: c[key] for key in ("settings", "train", "model") if c.get(key)} or c["own"] for c in found["cells"]}
+    return {key: found[key] for key in keys} | {"cells": cells}

@@ -108,13 +108,20 @@ def run_ablation(
 
 
 def run_all(
-    ablation: Ablation, *, out: Path, max_hours: float | None = None, written: Callable[[Path], None] = lambda folder: None, **options: Any
+    ablation: Ablation,
+    *,
+    out: Path,
+    shared: Path | None = None,
+    max_hours: float | None = None,
+    written: Callable[[Path], None] = lambda folder: None,
+    **options: Any,
 ) -> dict[Path, dict[str, Any]]:
     """Run a grid, then what is measured also; returns each folder's table, the main one first.
 
     Args:
         ablation: see `run_ablation`.
         out: folder of the main grid; the others lie below it in `also/`.
+        shared: folder whose trainings, codes and images are used and added to; `out` by default.
         max_hours: of all together.
         written: told each folder once its table is there.
         options: of `run_ablation`.
@@ -124,7 +131,7 @@ def run_all(
     for folder, grid in grids.items():
         # Never 0: what is left undone is told as pending.
         left = None if max_hours is None else max(max_hours - (time.monotonic() - began) / 3600, 1e-9)
-        found[folder] = run_ablation(grid, out=folder, max_hours=left, shared=out, **options)
+        found[folder] = run_ablation(grid, out=folder, max_hours=left, shared=shared or out, **options)
         written(folder)
     return found
 

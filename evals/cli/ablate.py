@@ -14,6 +14,12 @@ import click
 @click.option("--size", default=None, help="One of the file's sizes, or full. [default: mini where there is one, else full]")
 @click.option("--smoke", is_flag=True, help="The size smoke: minutes.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the grid; default runs/ablations/NAME-SIZE.")
+@click.option(
+    "--share",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of trainings, codes and images that several grids make once; default the grid's own.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once, each in its own process.")
 @click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), default=None, help="Stop cleanly after that long.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
@@ -29,6 +35,7 @@ def ablate(
     size: str | None,
     smoke: bool,
     out: Path | None,
+    share: Path | None,
     jobs: int,
     max_hours: float | None,
     device: str,
@@ -63,6 +70,7 @@ def ablate(
     found = run_all(
         read,
         out=folder,
+        shared=share,
         jobs=jobs,
         max_hours=max_hours,
         device=device,

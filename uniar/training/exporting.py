@@ -14,8 +14,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from uniar.checkpoint.weights import weight_files
+from uniar.checkpoint.weights import weight_files, write_tensors
 from uniar.training.distributed import Processes
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+"""Files that may hold a processor's settings, by version of transformers."""
 
 
 @contextmanager
@@ -69,6 +72,35 @@ def export_language(processes: Processes, model: Any, base: Path, target: Path, 
             save_model(model, fresh, own, dtype)
     processes.wait()
     return target
+
+
+def export_with_encoder(processes: Processes, model: Any, base: Path, target: Path, weights: Mapping[str, Tensor]) -> Path:
+    """As `export_language`, and `bsq_encoder/` is the model's own vision stack; the processor is told how it groups patches."""
+    if processes.main:
+        dtype, vision = stored_dtype(base), model.config.vision_config
+        own = {"bsq_dim": vision.bsq_dim, "deepstack_visual_indexes": list(vision.deepstack_visual_indexes)}
+        own |= {"spatial_merge_size": vision.spatial_merge_size}
+        own |= {"quantizer": vision.quantizer} if hasattr(vision, "quantizer") else {}
+        with copied_checkpoint(base, target, without=lambda path: of_the_model(path) or of_the_encoder(path)) as fresh:
+            save_model(model, fresh, weights, dtype)
+            write_tensors(fresh / "bsq_encoder" / "model.safetensors", below("model.visual.", weights), dtype)
+            _tell(fresh / "bsq_encoder" / "config.json", own)
+            for name in PROCESSOR_FILES:
+                _tell(fresh / name, {"merge_size": vision.spatial_merge_size}, known=True)
+    processes.wait()
+    return target
+
+
+def _tell(file: Path, wanted: Mapping[str, Any], *, known: bool = False) -> None:
+    """Set keys of a JSON file; with `known` only where it has them, also in its tables. Where nothing changes the file stays."""
+    if not file.is_file():
+        return
+    data = json.loads(file.read_text("utf-8"))
+    places = [d for d in (data, *data.values()) if isinstance(d, dict) and wanted.keys() <= d.keys()] if known else [data]
+    if any(place.get(key) != value for place in places for key, value in wanted.items()):
+        for place in places:
+            place.update(wanted)
+        file.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def save_model(model: Any, folder: Path, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:

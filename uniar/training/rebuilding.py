@@ -7,20 +7,14 @@ and not the codes, and the pixel decoder goes on serving.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from uniar.checkpoint.weights import write_tensors
 from uniar.configuration import UniARConfig
 from uniar.errors import ConfigError
-from uniar.training.distributed import Processes
-from uniar.training.exporting import below, copied_checkpoint, of_the_encoder, of_the_model, save_model, stored_dtype
 
 FRESH = ("none", "head", "visual", "language")
 MAX_MERGE = 16
@@ -121,29 +115,3 @@ def regroup(processor: Any, merge: int) -> None:
     for part in (processor.image_processor, getattr(processor, "video_processor", None)):
         if part is not None:
             part.merge_size = merge
-
-
-def export_rebuilt(processes: Processes, model: Any, base: Path, target: Path, weights: Mapping[str, Tensor]) -> Path:
-    """As `exporting.export_language`, with the tokenizer's own folder and the processor's grouping."""
-    if processes.main:
-        dtype, merge = stored_dtype(base), model.config.vision_config.spatial_merge_size
-        with copied_checkpoint(base, target, without=lambda path: of_the_model(path) or of_the_encoder(path)) as fresh:
-            save_model(model, fresh, weights, dtype)
-            write_tensors(fresh / "bsq_encoder" / "model.safetensors", below("model.visual.", weights), dtype)
-            _tell(fresh / "bsq_encoder" / "config.json", "spatial_merge_size", merge)
-            for name in ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"):
-                _tell(fresh / name, "merge_size", merge)
-    processes.wait()
-    return target
-
-
-def _tell(file: Path, key: str, value: int) -> None:
-    """Set a key wherever a JSON file has it, at most one level down."""
-    if not file.is_file():
-        return
-    data = json.loads(file.read_text("utf-8"))
-    places = [d for d in (data, *data.values()) if isinstance(d, dict) and key in d and d[key] != value]
-    for place in places:
-        place[key] = value
-    if places:
-        file.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", "utf-8")

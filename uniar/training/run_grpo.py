@@ -9,6 +9,7 @@ import torch
 
 import uniar
 from uniar.checkpoint.load import load_model
+from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
@@ -23,6 +24,12 @@ def grpo_ready(recipe: GrpoRecipe, _: Path, processes: Processes, __: Callable[[
     """See `training.running.train_stage`."""
     refuse_sharded_adapters(recipe.grpo.lora, processes, recipe.train.sharding, key="grpo.lora")
     base = uniar.load(recipe.checkpoint, dtype=torch.float32, device=processes.device)
+    kind = base.model.output_layer_vistok.kind
+    if kind != "parallel":
+        raise ConfigError(
+            f"checkpoint: got {recipe.checkpoint} with the visual head {kind}; the policy's ratio is taken bit by bit, which needs the "
+            "released head. Use a checkpoint with it."
+        )
     seed = derive_seed(recipe.seed, recipe.stage)
     stage = GrpoStage.from_checkpoint(
         base, recipe.grpo, prompts=recipe.train.batch_size, records=open_records(locate_data(recipe.data), seed=seed), seed=seed

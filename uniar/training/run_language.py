@@ -18,9 +18,9 @@ from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
-from uniar.training.exporting import below, export_language
+from uniar.training.exporting import below, export_language, export_with_encoder
 from uniar.training.language import LanguageStage
-from uniar.training.rebuilding import export_rebuilt, rebuilt, regroup
+from uniar.training.rebuilding import rebuilt, regroup
 from uniar.training.recipes import LanguageRecipe, Preview
 from uniar.training.running import Ready, mixed_samples, refuse_sharded_adapters
 
@@ -67,7 +67,7 @@ def language_ready(recipe: LanguageRecipe, out: Path, processes: Processes, say:
             return export_language(processes, stage.merged() if processes.main else None, base.folder, target)
         weights = below("model.", engine.weights())
         if not recipe.rebuild.nothing:
-            return export_rebuilt(processes, stage.model, base.folder, target, weights)
+            return export_with_encoder(processes, stage.model, base.folder, target, weights)
         return export_language(processes, stage.model, base.folder, target, weights)
 
     return Ready(stage, write, every)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import torch
 
 import uniar
-from uniar.checkpoint.weights import write_tensors
 from uniar.data.sizing import Sizing
 from uniar.errors import ConfigError
 from uniar.seeding import derive_seed
 from uniar.training.distributed import Processes
 from uniar.training.engine import Engine
-from uniar.training.exporting import below, copied_checkpoint, of_the_encoder, of_the_model, save_model, stored_dtype
+from uniar.training.exporting import below, export_with_encoder
 from uniar.training.recipes import TokenizerRecipe
 from uniar.training.running import Ready, mixed_samples
 from uniar.training.tokenizer import TokenizerStage
@@ -24,7 +22,7 @@ from uniar.training.tokenizer import TokenizerStage
 STALE = "The codes mean something else now: the pixel decoder and the visual head of this checkpoint must be trained again."
 
 
-def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callable[[str], None]) -> Ready:
+def tokenizer_ready(recipe: TokenizerRecipe, _: Path, processes: Processes, say: Callable[[str], None]) -> Ready:
     """See `training.running.train_stage`."""
     base = uniar.load(recipe.checkpoint, dtype=torch.float32)
     if base.model.config.dual:
@@ -49,7 +47,10 @@ def tokenizer_ready(recipe: TokenizerRecipe, _: Path, __: Processes, say: Callab
         name=recipe.stage,
     )
     stale = STALE if (base.folder / "sd3_transformer").is_dir() else ""
-    return Ready(stage, lambda engine, target: export_tokenizer(engine, base.folder, target), afterwards=stale)
+    def write(engine: Engine, target: Path) -> Path:
+        return export_with_encoder(processes, stage.model, base.folder, target, below("model.", engine.weights()))
+
+    return Ready(stage, write, afterwards=stale)
 
 
 def restart_vision(
@@ -86,28 +87,3 @@ def restart_vision(
         model.visual.load_state_dict(fresh.visual.state_dict())
         return
     model.model.visual, model.output_layer_vistok = fresh.model.visual, fresh.output_layer_vistok
-
-
-def export_tokenizer(engine: Engine, base: Path, target: Path) -> Path:
-    """Write a checkpoint in the released layout: AR model and `bsq_encoder/` with the new vision stack, the rest of `base`.
-
-    Every process must call it; the main one writes. A checkpoint that is there is replaced once the new one is whole.
-    """
-    weights = below("model.", engine.weights())
-    if engine.processes.main:
-        model, dtype = engine.stage.model, stored_dtype(base)
-        with copied_checkpoint(base, target, without=lambda path: of_the_model(path) or of_the_encoder(path)) as fresh:
-            save_model(model, fresh, weights, dtype)
-            write_tensors(fresh / "bsq_encoder" / "model.safetensors", below("model.visual.", weights), dtype)
-            _tell_vision(model.config.vision_config, fresh / "bsq_encoder" / "config.json")
-    engine.processes.wait()
-    return target
-
-
-def _tell_vision(config: Any, file: Path) -> None:
-    """Write another quantiser and other levels into the encoder's own configuration; where nothing changed the file stays."""
-    known = json.loads(file.read_text("utf-8"))
-    wanted = {"bsq_dim": config.bsq_dim, "deepstack_visual_indexes": list(config.deepstack_visual_indexes)}
-    wanted |= {"quantizer": config.quantizer} if hasattr(config, "quantizer") else {}
-    if any(known.get(key) != value for key, value in wanted.items()):
-        file.write_text(json.dumps(known | wanted, indent=2, sort_keys=True) + "\n", "utf-8")

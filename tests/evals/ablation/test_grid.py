@@ -256,3 +256,12 @@ def test_the_budget_holds_for_all_that_is_measured(grid: Path, cli: Callable[...
     Path("demo.yaml").write_text(FILE + ALSO)
     assert cli("ablate", "demo.yaml", "--out", "out", "--max-hours", "0.0000001").exit_code == 3
     assert {one["status"] for one in table("out/also/hot")["cells"]} == {"pending"}
+
+
+def test_grids_that_share_a_folder_make_nothing_twice(grid: Path, cli: Callable[..., Result]) -> None:
+    assert cli("ablate", "demo.yaml", "--out", "one", "--share", "all").exit_code == 0
+    assert cli("ablate", "demo.yaml", "--out", "two", "--share", "all").exit_code == 0
+    assert not Path("one/kept").exists() and Path("all/kept/codes").is_dir()
+    for one, two in zip(table("one")["cells"], table("two")["cells"], strict=True):
+        assert one["level"] == two["level"] and set(two["seeds"][0]["made"].values()) <= {0, 12}
+        assert two["seeds"][0]["made"]["written"] == two["seeds"][0]["made"]["shown"] == 0

@@ -96,6 +96,9 @@ def test_another_head_is_trained_exported_and_draws(tmp_path, head):
     assert made.model.config.visual_head == json.loads(head) and len(made.model.visual_decoder) == 0
     (drawn,) = made.generate(["a photo of a star"], height=64, width=64, seeds=[1], decode=False)
     assert drawn.codes.shape == (16, 2, 4, 32)
+    grpo = read(RECIPE.with_name("grpo.yaml"), ("train.steps=1", "train.warmup=1", f"checkpoint={tmp_path / 'out' / 'checkpoint'}"))
+    with pytest.raises(ConfigError, match=re.escape(f"with the visual head {json.loads(head)['kind']}; the policy's ratio is taken bit by bit")):
+        train_stage(grpo, tmp_path / "grpo", say=lambda line: None)
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert all(0 < entry["bit"] < 1 and 0.4 < entry["bit_accuracy"] < 1 for entry in log)
 
