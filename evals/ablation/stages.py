@@ -66,7 +66,7 @@ def train(
     """
     before, key, made = start, digest({"start": start}), []
     for stage in stages:
-        key = digest({"recipe": _content(stage.recipe), "settings": list(stage.settings), "seed": seed, "before": key})
+        key = digest({"recipe": _content(stage), "settings": list(stage.settings), "seed": seed, "before": key})
         found = _one(stage, before=before, seed=seed, folder=folder / key[:20], device=device, deadline=deadline)
         made.append(found)
         before = str(found.checkpoint)
@@ -103,26 +103,34 @@ def _one(stage: TrainStage, *, before: str | None, seed: int, folder: Path, devi
     return Trained(checkpoint, round(seconds, 3), False)
 
 
-def _content(recipe: str) -> str:
-    """Digest of a recipe's file, and of the mix that it names; a name stands for the one that ships with `uniar`."""
-    path = Path(recipe)
+def _content(stage: TrainStage) -> str:
+    """Digest of a stage's recipe file, and of the mix that it reads; a name stands for the file that ships with `uniar`."""
+    import yaml
+
+    ours, path = _recipes(), Path(stage.recipe)
     if not path.suffix:
-        spec = find_spec("uniar")
-        origin = None if spec is None else spec.origin
-        path = Path(origin or "uniar").parent / "recipes" / f"{recipe}.yaml"
+        path = ours / f"{stage.recipe}.yaml"
     try:
         text = path.read_bytes()
     except OSError:
         # The training will say so in its own words.
-        return recipe
-    found = hashlib.sha256(text)
-    import yaml
-
-    data = yaml.safe_load(text)
-    mix = path.parent / str(data.get("data")) if isinstance(data, dict) else None
-    if mix is not None and mix.is_file():
+        return stage.recipe
+    found, data = hashlib.sha256(text), yaml.safe_load(text)
+    named = data.get("data") if isinstance(data, dict) else None
+    for setting in stage.settings:
+        key, _, value = setting.partition("=")
+        named = yaml.safe_load(value) if key == "data" else named
+    # As `uniar train` looks for it: from the working directory, else among its own.
+    mix = next((place for place in (Path(str(named)), ours / str(named)) if place.is_file()), None)
+    if mix is not None:
         found.update(mix.read_bytes())
     return found.hexdigest()
+
+
+def _recipes() -> Path:
+    spec = find_spec("uniar")
+    origin = None if spec is None else spec.origin
+    return Path(origin or "uniar").parent / "recipes"
 
 
 def _last_line(log: Path) -> str:

@@ -265,3 +265,15 @@ def test_grids_that_share_a_folder_make_nothing_twice(grid: Path, cli: Callable[
     for one, two in zip(table("one")["cells"], table("two")["cells"], strict=True):
         assert one["level"] == two["level"] and set(two["seeds"][0]["made"].values()) <= {0, 12}
         assert two["seeds"][0]["made"]["written"] == two["seeds"][0]["made"]["shown"] == 0
+
+
+def test_a_mix_that_changed_is_another_training(grid: Path) -> None:
+    from evals.ablation.schema import TrainStage
+    from evals.ablation.stages import _content
+
+    Path("mix.yaml").write_text("datasets: []")
+    stage = TrainStage(recipe="mini-language", settings=('data="mix.yaml"',))
+    before = _content(stage)
+    assert before == _content(stage) != _content(TrainStage(recipe="mini-language"))
+    Path("mix.yaml").write_text("datasets: [1]")
+    assert _content(stage) != before
