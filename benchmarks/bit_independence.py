@@ -125,10 +125,11 @@ def main(scenes: int, sampled: int, checkpoint: str, guidance_scale: float, out:
     click.echo(f"{scenes} scenes, codes {tuple(bits.shape[1:])}; entropy of a bit {bit:.3f} bits")
     click.echo(f"8 bits of a patch: joint entropy {joint:.3f}, sum of marginals {marginal:.3f}, shared {marginal - joint:.3f} bits")
 
-    if model.model.output_layer_vistok.kind == "parallel":
+    kind = model.model.config.visual_head_kind
+    if kind == "parallel":
         told |= residual_correlations(model, drawn, codes)
     else:
-        click.echo(f"the head is {model.model.output_layer_vistok.kind}: bits have no probabilities of their own")
+        click.echo(f"the head is {kind}: bits have no probabilities of their own")
 
     half = scenes // 2
     table = {}

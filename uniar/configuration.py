@@ -176,6 +176,11 @@ class UniARConfig(PreTrainedConfig):
         return bool(getattr(self, "reads_pixels", False))
 
     @property
+    def visual_head_kind(self) -> str:
+        """Kind of visual head: `parallel`, as released, or another of `uniar.heads`."""
+        return str(getattr(self, "visual_head", {}).get("kind", "parallel"))
+
+    @property
     def visual_depth(self) -> int:
         """Layers of the visual head's causal stack; 0 when it is switched off."""
         return self.visual_transformer_decoder_depth if self.visual_transformer_decoder else 0

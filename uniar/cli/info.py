@@ -38,6 +38,7 @@ def _summary(config: Any) -> dict[str, Any]:
     return {
         "vocabulary": text.vocab_size,
         "language layers x width": f"{text.num_hidden_layers} x {text.hidden_size}",
+        "visual head": config.visual_head_kind,
         "visual head layers": config.visual_depth,
         "vision layers x width": f"{vision.depth} x {vision.hidden_size}",
         "patch, token (pixels)": f"{vision.patch_size}, {vision.token_pixels}",
@@ -52,6 +53,7 @@ def _parts(model: Any) -> dict[str, int]:
     ar, decoder = model.model, model.decoder
     return {
         "vision": count(ar.visual),
+        **({"vision that reads": count(ar.reader)} if ar.config.dual else {}),
         "language": count(ar.model.language_model),
         # A tied text classifier would be counted with the embedding; the release does not tie.
         "text head": count(ar.lm_head),

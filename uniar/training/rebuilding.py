@@ -92,7 +92,7 @@ def rebuilt(model: Any, rebuild: Rebuild, *, seed: int) -> Any:
     old, own = model.state_dict(), made.state_dict()
 
     def stays(name: str) -> bool:
-        if name.startswith("model.visual."):
+        if name.startswith(("model.visual.", "model.reader.")):
             return "merger" not in name or (rebuild.fresh in ("none", "head") and not regrouped)
         if rebuild.fresh == "language":
             return False

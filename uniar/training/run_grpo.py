@@ -24,7 +24,7 @@ def grpo_ready(recipe: GrpoRecipe, _: Path, processes: Processes, __: Callable[[
     """See `training.running.train_stage`."""
     refuse_sharded_adapters(recipe.grpo.lora, processes, recipe.train.sharding, key="grpo.lora")
     base = uniar.load(recipe.checkpoint, dtype=torch.float32, device=processes.device)
-    kind = base.model.output_layer_vistok.kind
+    kind = base.model.config.visual_head_kind
     if kind != "parallel":
         raise ConfigError(
             f"checkpoint: got {recipe.checkpoint} with the visual head {kind}; the policy's ratio is taken bit by bit, which needs the "
