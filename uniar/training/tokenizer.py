@@ -50,6 +50,9 @@ class TokenizerConfig:
     bits). Needs `fresh`; its own loss takes the place of the soft-entropy loss. The result can read images, not write them."""
     levels: tuple[int, ...] | None = None
     """For ablations: blocks whose output is a level beside the last one's, in place of the checkpoint's. Needs `fresh`."""
+    keep_blocks: bool = False
+    """For ablations, with `fresh`: only the quantiser and the projections around it start from random weights, and mergers of levels that
+    are new; the blocks, which have seen images before, go on learning."""
     language: str = "train"
     """Whether the language model learns too: `train` or `frozen`."""
     packed_length: int = 4096
