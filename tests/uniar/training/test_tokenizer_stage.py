@@ -226,3 +226,34 @@ def test_levels_that_are_no_blocks_are_refused(levels, tmp_path):
     changes = ("data=mix/mini-questions.yaml", "fresh=true", f"tokenizer.levels={levels}")
     with pytest.raises(ConfigError, match="levels: got"):
         train_stage(read(OURS / "tokenizer.yaml", changes), tmp_path, say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("own", "afresh"),
+    [
+        ({}, ("bsq_",)),
+        ({"quantizer": {"kind": "vq", "dim": 6, "size": 16}}, ("bsq_", "quantizers.")),
+        ({"levels": [1, 2]}, ("bsq_", "deepstack_merger_list.0.")),
+    ],
+)
+def test_blocks_that_are_kept_are_those_of_the_checkpoint(own, afresh):
+    from uniar.training.run_tokenizer import restart_vision
+
+    old = uniar.load("uniar-mini").model.visual.state_dict()
+    model = uniar.load("uniar-mini").model
+    restart_vision(model, 5, keep_blocks=True, **own)
+    new = model.visual.state_dict()
+    # Where the levels are others, the merger of block 2 goes by another number.
+    twins = {n: n.replace("deepstack_merger_list.1.", "deepstack_merger_list.0.") for n in new}
+    kept = {n for n in new if twins[n] in old and old[twins[n]].shape == new[n].shape and torch.equal(old[twins[n]], new[n])}
+    changed = {n for n in new if n not in kept}
+    assert all(n.startswith(afresh) for n in changed), sorted(changed)[:5]
+    # Norms and biases begin where they may have stood.
+    weights = {n for n, t in new.items() if n.startswith(afresh) and n.endswith("weight") and t.dim() > 1}
+    assert weights <= changed and weights
+
+
+def test_kept_blocks_need_a_fresh_start(tmp_path):
+    changes = ("data=mix/mini-questions.yaml", "tokenizer.keep_blocks=true")
+    with pytest.raises(ConfigError, match="tokenizer.keep_blocks: got true without fresh"):
+        train_stage(read(OURS / "tokenizer.yaml", changes), tmp_path, say=lambda line: None)
