@@ -232,7 +232,7 @@ def test_levels_that_are_no_blocks_are_refused(levels, tmp_path):
     ("own", "afresh"),
     [
         ({}, ("bsq_",)),
-        ({"quantizer": {"kind": "vq", "dim": 6, "size": 16}}, ("bsq_", "quantizers.")),
+        ({"quantizer": {"kind": "vq", "dim": 6, "size": 16}}, ("bsq_", "bsq.basis", "quantizers.")),
         ({"levels": [1, 2]}, ("bsq_", "deepstack_merger_list.0.")),
     ],
 )
