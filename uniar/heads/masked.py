@@ -3,6 +3,7 @@
 Learned on tokens of which a random number of bits is masked; the mean loss of the masked ones is then an upper bound of the
 negative log-likelihood a bit, averaged over orders (Hoogeboom et al., "Autoregressive Diffusion Models", 2110.02037). Drawn as in
 Chang et al., "MaskGIT" (2202.04200), without its noise: a cosine schedule, and which bits come next depends on what is known alone.
+What the network says is added to what the state says directly, as in the released head, so its width is no bottleneck.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class MaskedHead(VisualHead):
     """
 
     kind = "masked"
-    classifiers = ("classifier",)
+    classifiers = ("direct", "classifier")
 
     def __init__(self, hidden: int, shape: tuple[int, int, int], eps: float, *, steps: int = 4, width: int = 256, layers: int = 2):
         super().__init__()
@@ -53,6 +54,7 @@ class MaskedHead(VisualHead):
         self.learning_draws = self.bits + 1
         width = whole("width", width, least=1, where="visual_head")
         self.norm, self.into = RMSNorm(hidden, eps), nn.Linear(hidden, width)
+        self.direct = nn.Linear(hidden, self.bits, bias=False)
         self.known = nn.Linear(2 * self.bits, width, bias=False)
         self.blocks = nn.ModuleList(_Block(width, eps) for _ in range(whole("layers", layers, least=1, where="visual_head")))
         self.last = RMSNorm(width, eps)
@@ -61,10 +63,11 @@ class MaskedHead(VisualHead):
     def _margins(self, states: Tensor, bits: Tensor, known: Tensor) -> Tensor:
         """Margins of all bits given some: states (N, H), bits {0, 1} and bool known (N, M) -> float32 (N, M)."""
         given = known.to(states.dtype)
-        x = self.into(self.norm(states)) + self.known(torch.cat([signs(bits, states.dtype) * given, given], -1))
+        states = self.norm(states)
+        x = self.into(states) + self.known(torch.cat([signs(bits, states.dtype) * given, given], -1))
         for block in self.blocks:
             x = block(x)
-        return self.classifier(self.last(x)).float()
+        return (self.direct(states) + self.classifier(self.last(x))).float()
 
     def nats(self, states: Tensor, codes: Tensor, draws: Tensor | None = None) -> BitLoss:
         """See `VisualHead`; the first number of a token says how many of its bits are masked, the others which."""

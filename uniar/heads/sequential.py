@@ -1,7 +1,8 @@
 """Bits of a token in chunks, one after another: a small causal transformer over the chunks, conditioned on the state.
 
 Bits of a chunk are parallel, chunks see all earlier ones; with one chunk a level it is the depth transformer of Lee et al.,
-"Autoregressive Image Generation using Residual Quantization" (2203.01941), over levels instead of residual stages.
+"Autoregressive Image Generation using Residual Quantization" (2203.01941), over levels instead of residual stages. What it says is
+added to what the state says directly, as in the released head, so the small width is no bottleneck.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class SequentialHead(VisualHead):
     """
 
     kind = "sequential"
-    classifiers = ("classifier",)
+    classifiers = ("direct", "classifier")
 
     def __init__(self, hidden: int, shape: tuple[int, int, int], eps: float, *, order: str = "level", width: int = 128, layers: int = 2):
         super().__init__()
@@ -51,7 +52,7 @@ class SequentialHead(VisualHead):
         self.chunks = shape[self.axis]
         size = {"hidden_size": width, "intermediate_size": 2 * width, "head_dim": _HEAD, "num_attention_heads": width // _HEAD}
         config = Qwen3VLTextConfig(**size, num_key_value_heads=width // _HEAD, rms_norm_eps=eps, attention_bias=False)
-        self.norm = RMSNorm(hidden, eps)
+        self.norm, self.direct = RMSNorm(hidden, eps), nn.Linear(hidden, self.bits, bias=False)
         self.into = nn.Linear(hidden, width, bias=False)
         self.place = nn.Embedding(self.chunks, width)
         # Rows of both matrices lie chunk by chunk: every chunk is read and told by weights of its own.
@@ -75,16 +76,19 @@ class SequentialHead(VisualHead):
 
     def _margins(self, states: Tensor, before: Tensor, chunks: slice, cache: KVCache | None = None) -> Tensor:
         """Margins of chunks given the chunk before each: states (N, H), before (N, K', C) -> float32 (N, K', C)."""
-        told = self._by_chunk(self.read, slice(max(chunks.start - 1, 0), chunks.stop - 1)).to(before.dtype)
-        seen = torch.einsum("nkc,kcw->nkw", before, told) if len(told) else before.new_zeros(len(before), 0, self.place.embedding_dim)
+        weights = self._by_chunk(self.read, slice(max(chunks.start - 1, 0), chunks.stop - 1)).to(before.dtype)
+        seen = torch.einsum("nkc,kcw->nkw", before, weights) if len(weights) else before.new_zeros(len(before), 0, self.place.embedding_dim)
         if chunks.start == 0:
             seen = F.pad(seen, (0, 0, 1, 0))
-        x = self.into(self.norm(states))[:, None] + self.place.weight[chunks] + seen
+        states = self.norm(states)
+        alone = self._cut(self.direct(states).unflatten(-1, self.shape))[:, chunks]
+        x = self.into(states)[:, None] + self.place.weight[chunks] + seen
         positions = torch.arange(chunks.start, chunks.stop, device=x.device).expand(3, 1, -1)
         cos, sin = rotary_tables(positions, head_dim=_HEAD, theta=10000.0, section=(_HEAD // 2, 0, 0), dtype=x.dtype)
         for block in self.blocks:
             x = block(x, cos, sin, None, cache)
-        return torch.einsum("nkw,kcw->nkc", self.last(x), self._by_chunk(self.classifier, chunks).to(x.dtype)).float()
+        told = torch.einsum("nkw,kcw->nkc", self.last(x), self._by_chunk(self.classifier, chunks).to(x.dtype))
+        return (alone + told).float()
 
     def nats(self, states: Tensor, codes: Tensor, draws: Tensor | None = None) -> BitLoss:
         """See `VisualHead`; every chunk is told the true ones before it."""
