@@ -387,7 +387,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(map(str, found["seeds"]))),
         ("Control", found["control"]),
         ("Trained", "yes" if found["trained"] else "no"),
-        *((("Also measured", ", ".join(map(str, found["also"]))),) if found.get("also") else ()),
+        ("Also measured", ", ".join(map(str, found.get("also", ()))) or "nothing"),
         ("Written", found["created"]),
         ("This call", f"{found['seconds']:,.1f} s"),
     ]
@@ -398,5 +398,5 @@ def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
     """What makes the grid, without what it found."""
     keys = ("ablation", "version", "size", "suite", "profile", "limit", "seeds", "control")
     # Tables of before these were told have only what differs.
-    cells = {c["name"]: {key: c[key] for key in ("settings", "train", "model") if c.get(key)} or c["own"] for c in found["cells"]}
-    return {key: found[key] for key in keys} | {"cells": cells}
+    told = {c["name"]: {key: c[key] for key in ("settings", "train", "model") if c.get(key)} or c["own"] for c in found["cells"]}
+    return {key: found[key] for key in keys} | {"cells": told}
