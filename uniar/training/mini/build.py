@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,14 @@ def build_processor(recipe: MiniRecipe, folder: Path) -> Any:
         video_processor=Qwen3VLVideoProcessor(**sizes),
         chat_template=CHAT_TEMPLATE,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    processor.save_pretrained(folder)
+    # Whole or absent: a folder that is half written, by a run that was killed or by one beside this one, would be read as it is.
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    processor.save_pretrained(fresh)
+    try:
+        os.rename(fresh, folder)
+    except OSError:
+        shutil.rmtree(fresh)
+        # Whoever was first made the same.
+        if not (folder / "tokenizer.json").is_file():
+            raise
     return AutoProcessor.from_pretrained(folder)

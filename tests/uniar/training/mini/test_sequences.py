@@ -111,3 +111,25 @@ def test_packed_states_are_those_of_each_sequence_alone(stage):
             alone = stage.model.states(position_ids=positions, input_ids=ids, visual=stage.model.visual.embed(codes[i]))[0]
             packed = together[batch.segments == i]
             assert torch.allclose(alone, packed, atol=1e-5)
+
+
+def test_two_runs_that_build_the_processor_at_once_read_a_whole_one(stage, tmp_path, monkeypatch):
+    from transformers import Qwen3VLProcessor
+
+    from uniar.training.mini.build import build_processor
+
+    folder, save, others = tmp_path / "processor", Qwen3VLProcessor.save_pretrained, []
+
+    def slow(processor, where, **settings):
+        # Nothing may be at the final name before it is whole; the other run comes in between and is first.
+        assert not folder.exists()
+        monkeypatch.setattr(Qwen3VLProcessor, "save_pretrained", save)
+        save(processor, where, **settings)
+        monkeypatch.setattr("os.getpid", lambda: 12345)
+        others.append(build_processor(stage.recipe, folder))
+
+    monkeypatch.setattr(Qwen3VLProcessor, "save_pretrained", slow)
+    mine = build_processor(stage.recipe, folder)
+    (other,) = others
+    assert mine.tokenizer.get_vocab() == other.tokenizer.get_vocab() == stage.tokenizer.get_vocab()
+    assert [path.name for path in tmp_path.iterdir()] == ["processor"]
