@@ -209,7 +209,6 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
         attention_mask: Tensor | None = None,
         mask: Tensor | None = None,
         cache: Any | None = None,
-        last: int | None = None,
     ) -> Tensor:
         """The visual head: causal stack over all positions, then the classifier.
 
@@ -219,13 +218,11 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
             attention_mask: (B, positions so far).
             mask: a full bool mask instead.
             cache: the same cache as there; the head's layers follow in its numbering.
-            last: classify only that many last positions; default all.
 
         Returns:
-            (B, T or last, L, G, D, 2): logits of bit 0 and bit 1 of the visual token at the NEXT position.
+            (B, T, L, G, D, 2): logits of bit 0 and bit 1 of the visual token at the NEXT position.
         """
-        x = self.bit_hidden(states, position_ids=position_ids, attention_mask=attention_mask, mask=mask, cache=cache)
-        return self.classify(x if last is None else x[:, -last:])
+        return self.classify(self.bit_hidden(states, position_ids=position_ids, attention_mask=attention_mask, mask=mask, cache=cache))
 
     def bit_hidden(
         self,

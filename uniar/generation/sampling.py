@@ -25,32 +25,36 @@ def guide(logits: Tensor, scale: float) -> Tensor:
     return unconditional + scale * (conditional - unconditional)
 
 
-def sample_bits(logits: Tensor, *, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """Draw every bit independently: P(1) = softmax of its two logits divided by the temperature.
+def guided(logits: Tensor, scale: float) -> Tensor:
+    """`guide` above 1; at or below it there are no unconditional rows and the logits stay."""
+    return guide(logits, scale) if scale > 1 else logits
 
-    Args:
-        logits: (B, L, G, D, 2).
-        temperature: > 0; 0 takes the larger logit (a tie gives 0).
-        generators: one CPU generator a sample; each bit takes one uniform number from it, so a sample's draws do not
-            depend on its neighbours.
 
-    Returns:
-        uint8 (B, L, G, D).
-    """
-    margins = (logits[..., 1] - logits[..., 0]).float()
-    return sample_margins(margins, temperature=temperature, uniform=uniforms(margins.shape[1:], generators, margins.device))
+def margins_of(logits: Tensor) -> Tensor:
+    """Two logits a bit (…, 2) -> logit of 1 less logit of 0, float32 (…); taken in the logits' own precision."""
+    return (logits[..., 1] - logits[..., 0]).float()
 
 
 def uniforms(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device) -> Tensor:
     """One uniform number a bit from each sample's own CPU generator: float32 (B, *shape) in [0, 1).
 
-    The same number of draws at every temperature and with every head keeps the stream aligned between settings.
+    A sample's draws do not depend on its neighbours. The same number of them at every temperature and with every head keeps the stream
+    aligned between settings.
     """
     return torch.stack([torch.rand(tuple(shape), generator=g) for g in generators]).to(device)
 
 
 def sample_margins(margins: Tensor, *, temperature: float, uniform: Tensor) -> Tensor:
-    """Bits of margins (logit of 1 less logit of 0) and uniform numbers of the same shape, uint8."""
+    """Draw every bit independently: P(1) = sigmoid of its margin divided by the temperature.
+
+    Args:
+        margins: (B, …), see `margins_of`.
+        temperature: > 0; 0 takes the likelier value (a tie gives 0).
+        uniform: (B, …) in [0, 1), see `uniforms`.
+
+    Returns:
+        uint8 (B, …).
+    """
     if temperature == 0:
         return (margins > 0).to(torch.uint8)
     return (uniform < torch.sigmoid(margins / temperature)).to(torch.uint8)

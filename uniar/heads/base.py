@@ -10,11 +10,13 @@ N tokens, H width of a state, L levels, G patches a token, D bits a code, M = L 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from uniar.errors import ConfigError
 
@@ -31,7 +33,7 @@ class BitLoss(NamedTuple):
     """float32 (N,): share of the bits that were the likelier value, given what the head saw of the token; no gradient."""
 
 
-class VisualHead(nn.Module):
+class VisualHead(ABC, nn.Module):
     """Base of the heads; a kind sets `kind` and `shape`."""
 
     kind: str
@@ -53,10 +55,15 @@ class VisualHead(nn.Module):
         Raises:
             ConfigError: the bits of this head are not independent.
         """
-        raise ConfigError(
+        raise self.dependent()
+
+    def dependent(self) -> ConfigError:
+        """The error of who asks for `logits` where bits depend on each other."""
+        return ConfigError(
             f"visual_head: got {self.kind}; independent logits of every bit exist with the released head alone. Use a checkpoint without it."
         )
 
+    @abstractmethod
     def nats(self, states: Tensor, codes: Tensor, draws: Tensor | None = None) -> BitLoss:
         """Loss of known tokens.
 
@@ -65,8 +72,8 @@ class VisualHead(nn.Module):
             codes: uint8 (N, L, G, D).
             draws: float32 (N, `learning_draws`) in [0, 1), where the head needs them.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(
         self, states: Tensor, *, guidance_scale: float, temperature: float, uniform: Tensor, on_logits: OnLogits | None = None
     ) -> Tensor:
@@ -81,12 +88,10 @@ class VisualHead(nn.Module):
 
         Returns:
             uint8 (B, L, G, D).
-        """
-        raise NotImplementedError
 
-    def _only_independent(self, on_logits: OnLogits | None) -> None:
-        if on_logits is not None:
-            self.logits(torch.empty(0))
+        Raises:
+            ConfigError: `on_logits` where bits depend on each other.
+        """
 
 
 def signs(codes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -94,9 +99,10 @@ def signs(codes: Tensor, dtype: torch.dtype) -> Tensor:
     return codes.to(dtype) * 2 - 1
 
 
-def right_share(margins: Tensor, truth: Tensor) -> Tensor:
-    """Share of bits whose margin has the sign of the truth: (N, …) -> float32 (N,)."""
-    return ((margins.detach() > 0) == truth.bool()).flatten(1).float().mean(1)
+def bernoulli(margins: Tensor, truth: Tensor) -> BitLoss:
+    """Loss of bits that are independent given their margins, mean over the bits of a token (spec 3): both (N, …)."""
+    nats = F.binary_cross_entropy_with_logits(margins, truth.float(), reduction="none").flatten(1).mean(1)
+    return BitLoss(nats, ((margins.detach() > 0) == truth.bool()).flatten(1).float().mean(1))
 
 
 def refuse(setting: str, value: object, wanted: str) -> ConfigError:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uniar.generation.sampling import guide
+from uniar.generation.sampling import guided
 from uniar.heads.base import BitLoss, OnLogits, VisualHead, refuse
 from uniar.kinds import whole
 from uniar.language.layers import RMSNorm
@@ -63,10 +63,9 @@ class GroupedHead(VisualHead):
         self, states: Tensor, *, guidance_scale: float, temperature: float, uniform: Tensor, on_logits: OnLogits | None = None
     ) -> Tensor:
         """See `VisualHead`; a group takes the number of its first bit."""
-        self._only_independent(on_logits)
-        found = self._categories(states)
-        if guidance_scale > 1:
-            found = guide(found, guidance_scale)
+        if on_logits is not None:
+            raise self.dependent()
+        found = guided(self._categories(states), guidance_scale)
         if temperature == 0:
             index = found.argmax(-1)
         else:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uniar.generation.sampling import guide, sample_margins
+from uniar.generation.sampling import guided, sample_margins
 from uniar.heads.base import BitLoss, OnLogits, VisualHead, signs
 from uniar.kinds import whole
 from uniar.language.layers import RMSNorm
@@ -60,21 +60,25 @@ class MaskedHead(VisualHead):
         self.last = RMSNorm(width, eps)
         self.classifier = nn.Linear(width, self.bits, bias=False)
 
-    def _margins(self, states: Tensor, bits: Tensor, known: Tensor) -> Tensor:
-        """Margins of all bits given some: states (N, H), bits {0, 1} and bool known (N, M) -> float32 (N, M)."""
-        given = known.to(states.dtype)
-        states = self.norm(states)
-        x = self.into(states) + self.known(torch.cat([signs(bits, states.dtype) * given, given], -1))
+    def _alone(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """What a state says by itself: (N, H) -> input of the network (N, W), margins (N, M)."""
+        x = self.norm(states)
+        return self.into(x), self.direct(x)
+
+    def _margins(self, start: Tensor, alone: Tensor, bits: Tensor, known: Tensor) -> Tensor:
+        """Margins of all bits given some: of `_alone`, bits {0, 1} and bool known (N, M) -> float32 (N, M)."""
+        given = known.to(start.dtype)
+        x = start + self.known(torch.cat([signs(bits, start.dtype) * given, given], -1))
         for block in self.blocks:
             x = block(x)
-        return (self.direct(states) + self.classifier(self.last(x))).float()
+        return (alone + self.classifier(self.last(x))).float()
 
     def nats(self, states: Tensor, codes: Tensor, draws: Tensor | None = None) -> BitLoss:
         """See `VisualHead`; the first number of a token says how many of its bits are masked, the others which."""
         assert draws is not None
         truth, count = codes.flatten(1), 1 + (draws[:, :1] * self.bits).long()
         masked = draws[:, 1:].argsort(1).argsort(1) < count
-        margins = self._margins(states, truth, ~masked)
+        margins = self._margins(*self._alone(states), truth, ~masked)
         lost = F.binary_cross_entropy_with_logits(margins, truth.float(), reduction="none")
         right = (((margins.detach() > 0) == truth.bool()) & masked).float()
         return BitLoss((lost * masked).sum(1) / count[:, 0], right.sum(1) / count[:, 0])
@@ -83,15 +87,14 @@ class MaskedHead(VisualHead):
         self, states: Tensor, *, guidance_scale: float, temperature: float, uniform: Tensor, on_logits: OnLogits | None = None
     ) -> Tensor:
         """See `VisualHead`."""
-        self._only_independent(on_logits)
-        numbers = uniform.flatten(1)
+        if on_logits is not None:
+            raise self.dependent()
+        numbers, own = uniform.flatten(1), self._alone(states)
         bits = torch.zeros_like(numbers, dtype=torch.uint8)
         known = torch.zeros_like(numbers, dtype=torch.bool)
-        guided = guidance_scale > 1
         for step in range(1, self.steps + 1):
-            both = (torch.cat([bits, bits]), torch.cat([known, known])) if guided else (bits, known)
-            margins = self._margins(states, *both)
-            margins = guide(margins, guidance_scale) if guided else margins
+            both = (torch.cat([bits, bits]), torch.cat([known, known])) if guidance_scale > 1 else (bits, known)
+            margins = guided(self._margins(*own, *both), guidance_scale)
             # At least one bit a step, so that none is left when there are as many steps as bits.
             wanted = max(step, self.bits - math.floor(self.bits * math.cos(math.pi / 2 * step / self.steps)))
             surest = margins.abs().masked_fill(known, math.inf).topk(wanted if step < self.steps else self.bits, 1).indices

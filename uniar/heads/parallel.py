@@ -7,10 +7,9 @@ prediction.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from uniar.generation.sampling import guide, sample_margins
-from uniar.heads.base import BitLoss, OnLogits, VisualHead, right_share
+from uniar.generation.sampling import guided, margins_of, sample_margins
+from uniar.heads.base import BitLoss, OnLogits, VisualHead, bernoulli
 from uniar.language.layers import RMSNorm
 
 MLP_WIDTH = 16 * 1024
@@ -27,22 +26,17 @@ class ParallelHead(VisualHead):
         return self(states).unflatten(-1, (*self.shape, 2))
 
     def nats(self, states: Tensor, codes: Tensor, draws: Tensor | None = None) -> BitLoss:
-        """See `VisualHead`; cross-entropy of each bit, mean over the bits of a token (spec 3)."""
-        found = self.logits(states)
-        margins = (found[..., 1] - found[..., 0]).float()
-        bits = F.binary_cross_entropy_with_logits(margins, codes.float(), reduction="none").flatten(1)
-        return BitLoss(bits.mean(1), right_share(margins, codes))
+        """See `VisualHead`."""
+        return bernoulli(margins_of(self.logits(states)), codes)
 
     def draw(
         self, states: Tensor, *, guidance_scale: float, temperature: float, uniform: Tensor, on_logits: OnLogits | None = None
     ) -> Tensor:
         """See `VisualHead`."""
-        found = self.logits(states)
-        if guidance_scale > 1:
-            found = guide(found, guidance_scale)
+        found = guided(self.logits(states), guidance_scale)
         if on_logits is not None:
             on_logits(found)
-        return sample_margins((found[..., 1] - found[..., 0]).float(), temperature=temperature, uniform=uniform)
+        return sample_margins(margins_of(found), temperature=temperature, uniform=uniform)
 
 
 class ParallelStack(ParallelHead, nn.Sequential):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
-from uniar.generation.sampling import guide, sample_margins
-from uniar.heads.base import BitLoss, OnLogits, VisualHead, refuse, right_share, signs
+from uniar.generation.sampling import guided, sample_margins
+from uniar.heads.base import BitLoss, OnLogits, VisualHead, bernoulli, refuse, signs
 from uniar.kinds import whole
 from uniar.language.cache import KVCache
 from uniar.language.layers import DecoderLayer, RMSNorm
@@ -74,41 +74,41 @@ class SequentialHead(VisualHead):
         """Rows of a matrix for some chunks: (K', C, W)."""
         return part.weight.unflatten(0, (self.chunks, -1))[chunks]
 
-    def _margins(self, states: Tensor, before: Tensor, chunks: slice, cache: KVCache | None = None) -> Tensor:
-        """Margins of chunks given the chunk before each: states (N, H), before (N, K', C) -> float32 (N, K', C)."""
+    def _alone(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """What a state says by itself: (N, H) -> input of every chunk (N, 1, W), margins of all chunks (N, K, C)."""
+        x = self.norm(states)
+        return self.into(x)[:, None], self._cut(self.direct(x).unflatten(-1, self.shape))
+
+    def _margins(self, start: Tensor, alone: Tensor, before: Tensor, chunks: slice, cache: KVCache | None = None) -> Tensor:
+        """Margins of chunks given the chunk before each: of `_alone`, before (N, K', C) -> float32 (N, K', C)."""
         weights = self._by_chunk(self.read, slice(max(chunks.start - 1, 0), chunks.stop - 1)).to(before.dtype)
         seen = torch.einsum("nkc,kcw->nkw", before, weights) if len(weights) else before.new_zeros(len(before), 0, self.place.embedding_dim)
         if chunks.start == 0:
             seen = F.pad(seen, (0, 0, 1, 0))
-        states = self.norm(states)
-        alone = self._cut(self.direct(states).unflatten(-1, self.shape))[:, chunks]
-        x = self.into(states)[:, None] + self.place.weight[chunks] + seen
+        x = start + self.place.weight[chunks] + seen
         positions = torch.arange(chunks.start, chunks.stop, device=x.device).expand(3, 1, -1)
         cos, sin = rotary_tables(positions, head_dim=_HEAD, theta=10000.0, section=(_HEAD // 2, 0, 0), dtype=x.dtype)
         for block in self.blocks:
             x = block(x, cos, sin, None, cache)
         told = torch.einsum("nkw,kcw->nkc", self.last(x), self._by_chunk(self.classifier, chunks).to(x.dtype))
-        return (alone + told).float()
+        return (alone[:, chunks] + told).float()
 
     def nats(self, states: Tensor, codes: Tensor, draws: Tensor | None = None) -> BitLoss:
         """See `VisualHead`; every chunk is told the true ones before it."""
         truth = self._cut(codes)
-        margins = self._margins(states, signs(truth[:, :-1], states.dtype), slice(0, self.chunks))
-        bits = F.binary_cross_entropy_with_logits(margins, truth.float(), reduction="none").flatten(1)
-        return BitLoss(bits.mean(1), right_share(margins, truth))
+        return bernoulli(self._margins(*self._alone(states), signs(truth[:, :-1], states.dtype), slice(0, self.chunks)), truth)
 
     def draw(
         self, states: Tensor, *, guidance_scale: float, temperature: float, uniform: Tensor, on_logits: OnLogits | None = None
     ) -> Tensor:
         """See `VisualHead`; guidance is taken chunk by chunk, both rows are told the same chunks."""
-        self._only_independent(on_logits)
-        numbers, made = self._cut(uniform), []
+        if on_logits is not None:
+            raise self.dependent()
+        numbers, made, own = self._cut(uniform), [], self._alone(states)
         cache = KVCache(layers=len(self.blocks), capacity=self.chunks)
         before = states.new_zeros(len(states), 0, numbers.shape[2])
         for k in range(self.chunks):
-            margins = self._margins(states, before, slice(k, k + 1), cache)[:, 0]
-            if guidance_scale > 1:
-                margins = guide(margins, guidance_scale)
+            margins = guided(self._margins(*own, before, slice(k, k + 1), cache)[:, 0], guidance_scale)
             made.append(sample_margins(margins, temperature=temperature, uniform=numbers[:, k]))
             told = signs(made[-1], states.dtype)[:, None]
             before = torch.cat([told, told]) if guidance_scale > 1 else told

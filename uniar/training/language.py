@@ -204,13 +204,13 @@ class LanguageStage(StageDefaults, nn.Module):
     def _asked(self, batch: PackedBatch) -> PixelBatch | None:
         """Pixels of the images of sequences that write none."""
         order = [batch.sequences[i] for i in batch.order]
-        pictures = [p for e in order if not any(e.written) for p in e.pictures]
-        if not pictures:
+        reading = [e for e in order if e.pictures and not any(e.written)]
+        if not reading:
             return None
-        missing = next((e.sample.key for e in order if not any(e.written) and any(p.image is None for p in e.pictures)), None)
+        missing = next((e.sample.key for e in reading if any(p.image is None for p in e.pictures)), None)
         if missing is not None:
             raise ConfigError(f"cache: got codes without pixels for {missing}; this model reads pixels (reads_pixels). Leave cache out.")
-        pixels, grids = pixels_of(pictures, self._image_processor, self.model.config.vision_config.spatial_merge_size)
+        pixels, grids = pixels_of([p for e in reading for p in e.pictures], self._image_processor, self.model.config.vision_config.spatial_merge_size)
         tokens = [torch.full((p.rows * p.columns,), not any(e.written)) for e in order for p in e.pictures]
         return PixelBatch(pixels, grids, torch.cat(tokens))
 

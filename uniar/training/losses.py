@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from uniar.heads.base import bernoulli
+
 
 def bit_loss(logits: Tensor, codes: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy per bit, mean over the bits of a token, then over tokens (UniAR, AR training).
@@ -19,7 +21,7 @@ def bit_loss(logits: Tensor, codes: Tensor, weight: Tensor | None = None) -> Ten
         scalar in nats.
     """
     margin = logits[..., 1].float() - logits[..., 0].float()
-    per_token = F.binary_cross_entropy_with_logits(margin, codes.to(margin.dtype), reduction="none").flatten(1).mean(1)
+    per_token = bernoulli(margin, codes).nats
     if weight is None:
         return per_token.mean()
     return (per_token * weight).sum() / weight.sum().clamp(min=1e-8)

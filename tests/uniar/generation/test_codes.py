@@ -7,7 +7,7 @@ import torch
 
 from uniar import InputError
 from uniar.generation.codes import Prefix, generate_codes, left_pad
-from uniar.generation.sampling import guide, sample_bits
+from uniar.generation.sampling import guide, margins_of, sample_margins, uniforms
 from uniar.seeding import generator
 
 ROWS, COLUMNS = 2, 3
@@ -125,12 +125,13 @@ def test_progress_is_told(model, prefixes):
 
 def test_sampling_follows_the_probabilities():
     # Bit logits (0, log 3) give P(1) = 3/4; at temperature 1/2 it is 9/10.
-    logits = torch.tensor([0.0, 3.0]).clamp(min=1).log().expand(1, 10, 10, 100, 2)
+    margins = margins_of(torch.tensor([0.0, 3.0]).clamp(min=1).log().expand(1, 10, 10, 100, 2))
     for temperature, share in ((1.0, 0.75), (0.5, 0.9), (0.0, 1.0)):
-        bits = sample_bits(logits, temperature=temperature, generators=[generator(0, "test")])
+        uniform = uniforms(margins.shape[1:], [generator(0, "test")], margins.device)
+        bits = sample_margins(margins, temperature=temperature, uniform=uniform)
         assert bits.float().mean().item() == pytest.approx(share, abs=0.02)
-    tie = torch.zeros(1, 1, 1, 1, 2)
-    assert sample_bits(tie, temperature=0.0, generators=[generator(0, "test")]).item() == 0
+    tie = margins_of(torch.zeros(1, 1, 1, 1, 2))
+    assert sample_margins(tie, temperature=0.0, uniform=torch.zeros_like(tie)).item() == 0
 
 
 def test_guide_by_hand():

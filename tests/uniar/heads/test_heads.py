@@ -115,7 +115,7 @@ def test_masked_in_as_many_steps_as_bits_follows_its_own_chain():
         def chance(bits: tuple[int, ...]) -> float:
             given, known, total = torch.tensor([bits]), torch.zeros(1, 3, dtype=torch.bool), 1.0
             for _ in range(3):
-                margins = head._margins(states(1), given * known, known)[0]
+                margins = head._margins(*head._alone(states(1)), given * known, known)[0]
                 at = int(margins.abs().masked_fill(known[0], -1).argmax())
                 total *= float(torch.sigmoid(margins[at] if bits[at] else -margins[at]))
                 known[0, at] = True
@@ -132,7 +132,7 @@ def test_masked_loss_is_that_of_the_masked_bits():
     # 0.3 of 4 bits: two are masked, those with the smallest numbers.
     draws = torch.tensor([[0.3, 0.9, 0.1, 0.8, 0.2]])
     with torch.no_grad():
-        margins = head._margins(states(1), codes.flatten(1), torch.tensor([[True, False, True, False]]))[0]
+        margins = head._margins(*head._alone(states(1)), codes.flatten(1), torch.tensor([[True, False, True, False]]))[0]
         wanted = (nn.functional.softplus(margins[1]) + nn.functional.softplus(-margins[3])) / 2
         assert float(head.nats(states(1), codes, draws).nats) == pytest.approx(float(wanted), rel=1e-5)
 

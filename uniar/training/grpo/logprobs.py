@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from uniar.errors import InputError
 from uniar.generation.codes import Prefix, left_pad
+from uniar.generation.sampling import margins_of
 from uniar.model import UniARForConditionalGeneration
 
 
@@ -36,8 +37,8 @@ def of_logits(logits: Tensor, codes: Tensor, *, temperature: float) -> Tensor:
     """
     if not temperature > 0:
         raise InputError(f"temperature: got {temperature}; expected above 0, since arg-max has no log-probability.")
-    # The difference is taken in the logits' own precision, as `sample_bits` takes it: these are the odds that were drawn from.
-    margin = (logits[..., 1] - logits[..., 0]).float() / temperature
+    # As the rollout takes them: these are the odds that were drawn from.
+    margin = margins_of(logits) / temperature
     return F.logsigmoid(margin * (2 * codes.to(margin.device, margin.dtype) - 1))
 
 
