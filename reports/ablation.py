@@ -17,6 +17,7 @@ from evals.store import atomic
 from reports import ablation_charts as charts
 from reports import pages
 from reports.ablation_charts import signed
+from reports.ablation_curves import curves
 from reports.ablation_table import read
 from reports.text import plain, visible, words
 
@@ -105,6 +106,7 @@ def _page(found: Mapping[str, Any]) -> dict[str, Any]:
         "replicates": [_replicates(cell) for cell in cells],
         "one_seed_trained": found["trained"] and len(found["seeds"]) == 1,
         "costs": _costs(cells),
+        "curves": curves(cells, _named),
         "made": _made(cells),
         "missing": {
             kind: [

@@ -114,13 +114,13 @@ def rows_chart(rows: Sequence[Row], *, title: str, ident: str, zero: bool = Fals
     ends = [end for row in rows for end in (*row.points, row.low, row.high) if end is not None] + ([0.0] if zero else [])
     height = bottom + AXIS + (20 if left or right else 0)
     out = opened("rows", height, title=title, ident=ident, told=" ".join(row.told for row in rows))
-    low, high = _span(ends)
-    x = _scale(low, high, EDGES)
+    low, high = spanned(ends)
+    x = scaled(low, high, EDGES)
     for tick in ticks(low, high, 4):
         label = "0" if tick == 0.0 else f"{tick:{'+' if zero else ''}.10g}".replace("-", "\u2212")
-        out += _line("zero" if zero and tick == 0.0 else "grid", x(tick), x(tick), 0, bottom + 4)
-        out += _text("axis", x(tick), bottom + 20, "middle", label)
-    out += _text("axis", 0, bottom + 40, "start", left) + _text("axis", "100%", bottom + 40, "end", right)
+        out += line_of("zero" if zero and tick == 0.0 else "grid", x(tick), x(tick), 0, bottom + 4)
+        out += text_of("axis", x(tick), bottom + 20, "middle", label)
+    out += text_of("axis", 0, bottom + 40, "start", left) + text_of("axis", "100%", bottom + 40, "end", right)
     for at, row in enumerate(rows):
         out += _row(row, TOP + ROW * at, x)
     return out + Markup("</svg>")
@@ -128,12 +128,12 @@ def rows_chart(rows: Sequence[Row], *, title: str, ident: str, zero: bool = Fals
 
 def _row(row: Row, top: int, x: Callable[[float], str]) -> Markup:
     middle, state = top + 28, "solid" if row.solid else "open"
-    out = _text("bar-label", 0, top + 14, "start", fitted(row.label, NAME, size=15))
-    out += _text("row-note row-solid" if row.solid and row.points else "row-note", "100%", top + 14, "end", row.note)
+    out = text_of("bar-label", 0, top + 14, "start", fitted(row.label, NAME, size=15))
+    out += text_of("row-note row-solid" if row.solid and row.points else "row-note", "100%", top + 14, "end", row.note)
     if row.low is not None and row.high is not None:
-        out += _line(f"whisker {state}", x(row.low), x(row.high), middle, middle)
+        out += line_of(f"whisker {state}", x(row.low), x(row.high), middle, middle)
     if row.middle is not None:
-        out += _line("middle", x(row.middle), x(row.middle), middle - 9, middle + 9)
+        out += line_of("middle", x(row.middle), x(row.middle), middle - 9, middle + 9)
     # Equal points of several seeds stand a little below each other.
     step = min(5.0, 12 / max(1, len(row.points) - 1))
     for at, point in enumerate(row.points):
@@ -161,29 +161,29 @@ def plane(spots: Sequence[Spot], *, title: str, ident: str, cost: str, value: st
     long = min(costs) > 0 and max(costs) / min(costs) >= LONG_AXIS
     told = cost + (", logarithmic" if long else "")
     out = opened("plane", HEIGHT + AXIS + 20, title=title, ident=ident, told=" ".join(spot.told for spot in spots))
-    low, high = _span([end for spot in spots for end in (spot.value, spot.low, spot.high) if end is not None])
-    level = _scale(low, high, (float(HEIGHT - 8), float(PLANE_TOP + 14)), unit="")
+    low, high = spanned([end for spot in spots for end in (spot.value, spot.low, spot.high) if end is not None])
+    level = scaled(low, high, (float(HEIGHT - 8), float(PLANE_TOP + 14)), unit="")
     # A share of the width beside the outermost points keeps them off the frame.
     ends = [math.log10(end) for end in costs] if long else costs
-    first, last = _span(ends, share=0.06)
-    along = _scale(first, last, PLANE)
+    first, last = spanned(ends, share=0.06)
+    along = scaled(first, last, PLANE)
 
     def x(cost: float) -> str:
         return along(math.log10(cost) if long else cost)
 
     for tick in ticks(low, high, 5):
-        out += _line("grid", 0, "100%", level(tick), level(tick))
-        out += _text("axis", 0, f"{float(level(tick)) - 4:.1f}", "start", f"{tick:.10g}".replace("-", "\u2212"))
-    for tick in _powers(10**first, 10**last) if long else ticks(first, last, 4):
-        out += _line("tick", x(tick), x(tick), HEIGHT, HEIGHT + 5)
-        out += _text("axis", x(tick), HEIGHT + 20, "middle", short(tick))
-    out += _line("floor", 0, "100%", HEIGHT, HEIGHT)
-    out += _text("axis", 0, 12, "start", value) + _text("axis", "100%", HEIGHT + 42, "end", told)
+        out += line_of("grid", 0, "100%", level(tick), level(tick))
+        out += text_of("axis", 0, f"{float(level(tick)) - 4:.1f}", "start", f"{tick:.10g}".replace("-", "\u2212"))
+    for tick in powers(10**first, 10**last) if long else ticks(first, last, 4):
+        out += line_of("tick", x(tick), x(tick), HEIGHT, HEIGHT + 5)
+        out += text_of("axis", x(tick), HEIGHT + 20, "middle", short(tick))
+    out += line_of("floor", 0, "100%", HEIGHT, HEIGHT)
+    out += text_of("axis", 0, 12, "start", value) + text_of("axis", "100%", HEIGHT + 42, "end", told)
     for before, after in pairwise(sorted((spot for spot in spots if spot.best), key=lambda spot: spot.cost)):
-        out += _line("front", x(before.cost), x(after.cost), level(before.value), level(after.value))
+        out += line_of("front", x(before.cost), x(after.cost), level(before.value), level(after.value))
     for spot in spots:
         if spot.low is not None and spot.high is not None:
-            out += _line(f"whisker {_state(spot)}", x(spot.cost), x(spot.cost), level(spot.low), level(spot.high))
+            out += line_of(f"whisker {_state(spot)}", x(spot.cost), x(spot.cost), level(spot.low), level(spot.high))
     places = [(float(x(spot.cost)[:-1]), float(level(spot.value))) for spot in spots]
     labels = place(places, [fitted(spot.label, LABEL) for spot in spots], first=[at for at, spot in enumerate(spots) if spot.best])
     for spot, (across, down), label in zip(spots, places, labels, strict=True):
@@ -201,9 +201,9 @@ def _spot(spot: Spot, across: float, down: float, label: Label | None) -> Markup
     if label is not None:
         side = 1 if label.right else -1
         if abs(label.down) > LINE:
-            out += _line("leader", 0, 8 * side, 0, label.down)
+            out += line_of("leader", 0, 8 * side, 0, label.down)
         kind = "spot-label spot-best" if spot.best else "spot-label"
-        out += _text(kind, 11 * side, label.down + 4.5, "start" if label.right else "end", label.text)
+        out += text_of(kind, 11 * side, label.down + 4.5, "start" if label.right else "end", label.text)
     out += Markup('<circle class="ring" r="9"/>') if spot.control else ""
     return out + Markup('<circle class="point {}" r="5"/></svg>').format(_state(spot))
 
@@ -290,10 +290,10 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [round(step * at, 12) + 0.0 for at in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def _powers(low: float, high: float) -> list[float]:
+def powers(low: float, high: float) -> list[float]:
     """Round numbers on a logarithmic axis: 1, 2 and 5 of each power of ten, or the powers alone where there are many.
 
-    >>> _powers(3, 120)
+    >>> powers(3, 120)
     [5.0, 10.0, 20.0, 50.0, 100.0]
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
@@ -303,7 +303,7 @@ def _powers(low: float, high: float) -> list[float]:
     return [value for value in made if low <= value <= high]
 
 
-def _span(ends: Sequence[float], share: float = 0.0) -> tuple[float, float]:
+def spanned(ends: Sequence[float], share: float = 0.0) -> tuple[float, float]:
     """What an axis must contain; never an empty stretch."""
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):
@@ -313,7 +313,7 @@ def _span(ends: Sequence[float], share: float = 0.0) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _scale(low: float, high: float, edges: tuple[float, float], unit: str = "%") -> Callable[[float], str]:
+def scaled(low: float, high: float, edges: tuple[float, float], unit: str = "%") -> Callable[[float], str]:
     def place(value: float) -> str:
         share = (value - low) / (high - low)
         return f"{edges[0] + (edges[1] - edges[0]) * share:.{2 if unit else 1}f}{unit}"
@@ -321,11 +321,11 @@ def _scale(low: float, high: float, edges: tuple[float, float], unit: str = "%")
     return place
 
 
-def _line(kind: str, x1: object, x2: object, y1: object, y2: object) -> Markup:
+def line_of(kind: str, x1: object, x2: object, y1: object, y2: object) -> Markup:
     return Markup('<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(kind, x1, x2, y1, y2)
 
 
-def _text(kind: str, x: object, y: object, anchor: str, text: str) -> Markup:
+def text_of(kind: str, x: object, y: object, anchor: str, text: str) -> Markup:
     if not text:
         return Markup("")
     return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, text)

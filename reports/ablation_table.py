@@ -26,9 +26,10 @@ _EFFECT = {
     "pairs": int, "prompts": int, "by_seed": [float], "wider_by_seeds": bool, "tasks": [_TASK],
 }  # fmt: skip
 _LEVEL = {"value": _SOME, "low": _SOME, "high": _SOME, "outputs": int, "planned": int, "seeds": [_SOME]}
+_CURVE = {"stage": str, "number": int, "seed": int, "steps": [float], "measures": [{"name": str, "values": [float], "last": float}]}
 _CELL = {
     "name": str, "own": Mapping, "control": bool, "status": str, "seeds": [_SEED], "level": _LEVEL, "effect": (_EFFECT, _NONE),
-    "cost": {key: _SOME for key in COSTS},
+    "cost": {key: _SOME for key in COSTS}, "curves": [_CURVE],
 }  # fmt: skip
 _TABLE = {
     "ablation": str, "version": int, "size": str, "suite": str, "profile": _WORD, "limit": (int, _NONE), "seeds": [int], "control": str,
@@ -58,6 +59,10 @@ def read(path: Path) -> dict[str, Any]:
     if version != SCHEMA:
         told = "a table without a version" if version is None else f"version {visible(version, 40)}"
         raise StoreError(f"{path}: schema_version: got {told}; expected {SCHEMA}. {again}")
+    # Tables of before curves were kept have none.
+    for cell in found["cells"] if isinstance(found.get("cells"), list) else ():
+        if isinstance(cell, dict):
+            cell.setdefault("curves", [])
     wrong = _wrong(found, _TABLE, "")
     if wrong:
         raise StoreError(f"{path}: {wrong}. The file is damaged. {again}")

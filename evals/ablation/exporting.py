@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ _TEX = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\t
 
 
 def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one flat row a cell: its settings, numbers, effect, cost and status."""
+    """Return one flat row a cell: its settings, numbers, effect, cost, where its trainings ended, and status."""
     made = []
     for cell in found["cells"]:
         effect, level = cell["effect"] or {}, cell["level"]
@@ -33,9 +34,19 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         row |= {key: effect.get(key) for key in ("p", "p_holm", "pairs", "prompts")}
         row |= {key: (effect.get("counts") or {}).get(key) for key in ("won", "lost", "tied")}
         row |= {key: cell["cost"].get(key) for key in COSTS}
+        row |= _ends(cell.get("curves", ()))
         row |= {"reason": next((seed["reason"] for seed in cell["seeds"] if seed["reason"]), "")}
         made.append(row)
     return made
+
+
+def _ends(curves: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Where the trainings ended, means over seeds: `train.STAGE.MEASURE`, stages counted from 1."""
+    ends: dict[str, list[float]] = {}
+    for curve in curves:
+        for measure in curve["measures"]:
+            ends.setdefault(f"train.{curve['number'] + 1}.{measure['name']}", []).append(measure["last"])
+    return {key: math.fsum(values) / len(values) for key, values in ends.items()}
 
 
 def frame(found: Mapping[str, Any]) -> pd.DataFrame:

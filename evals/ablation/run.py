@@ -102,7 +102,9 @@ def run_ablation(
                 say(f"{number}/{len(todo)} {job.cell.name}, seed {job.seed}: {_told(outcome)}")
         finally:
             # Once, since it reads every run; also when the grid is interrupted.
-            found = table.build(ablation, out, status, seconds=time.monotonic() - began, command=command)
+            found = table.build(
+                ablation, out, status, seconds=time.monotonic() - began, command=command, stages=(shared or out) / "stages"
+            )
             atomic.write_json(out / "ablation.json", found)
     return found
 

@@ -64,13 +64,21 @@ def train(
         StageFailed: a training ended with an error.
         OutOfTime: it is not finished yet.
     """
-    before, key, made = start, digest({"start": start}), []
-    for stage in stages:
-        key = digest({"recipe": _content(stage), "settings": list(stage.settings), "seed": seed, "before": key})
-        found = _one(stage, before=before, seed=seed, folder=folder / key[:20], device=device, deadline=deadline)
+    before, made = start, []
+    for stage, own in zip(stages, places(stages, start=start, seed=seed, folder=folder), strict=True):
+        found = _one(stage, before=before, seed=seed, folder=own, device=device, deadline=deadline)
         made.append(found)
         before = str(found.checkpoint)
     return before, made
+
+
+def places(stages: Sequence[TrainStage], *, start: str | None, seed: int, folder: Path) -> list[Path]:
+    """Return the folder of each stage of a cell, named by its content, whether it is made yet or not; arguments as for `train`."""
+    key, found = digest({"start": start}), []
+    for stage in stages:
+        key = digest({"recipe": _content(stage), "settings": list(stage.settings), "seed": seed, "before": key})
+        found.append(folder / key[:20])
+    return found
 
 
 def _one(stage: TrainStage, *, before: str | None, seed: int, folder: Path, device: str, deadline: float | None) -> Trained:
@@ -112,14 +120,15 @@ def _content(stage: TrainStage) -> str:
         path = ours / f"{stage.recipe}.yaml"
     try:
         text = path.read_bytes()
-    except OSError:
+        data = yaml.safe_load(text)
+        named = data.get("data") if isinstance(data, dict) else None
+        for setting in stage.settings:
+            key, _, value = setting.partition("=")
+            named = yaml.safe_load(value) if key == "data" else named
+    except (OSError, yaml.YAMLError):
         # The training will say so in its own words.
         return stage.recipe
-    found, data = hashlib.sha256(text), yaml.safe_load(text)
-    named = data.get("data") if isinstance(data, dict) else None
-    for setting in stage.settings:
-        key, _, value = setting.partition("=")
-        named = yaml.safe_load(value) if key == "data" else named
+    found = hashlib.sha256(text)
     # As `uniar train` looks for it: from the working directory, else among its own.
     mix = next((place for place in (Path(str(named)), ours / str(named)) if place.is_file()), None)
     if mix is not None:

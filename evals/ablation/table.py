@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evals.ablation import curves
 from evals.ablation.effects import Effect, Level, effects, level_of
 from evals.ablation.schema import Ablation, Cell
+from evals.ablation.stages import places
 from evals.analysis.verdicts import Verdicts, open_verdicts
 from evals.store import manifest
 
@@ -38,7 +40,13 @@ def identity(ablation: Ablation) -> dict[str, Any]:
 
 
 def build(
-    ablation: Ablation, out: Path, status: Mapping[tuple[str, int], Mapping[str, Any]], *, seconds: float, command: Sequence[str]
+    ablation: Ablation,
+    out: Path,
+    status: Mapping[tuple[str, int], Mapping[str, Any]],
+    *,
+    seconds: float,
+    command: Sequence[str],
+    stages: Path | None = None,
 ) -> dict[str, Any]:
     """Return the table of what is finished.
 
@@ -48,6 +56,7 @@ def build(
         status: (cell, seed) -> outcome of `evals.ablation.run.measure`; what is lacking is pending.
         seconds: of this call.
         command: the command line.
+        stages: folder of the trainings (`evals.ablation.stages.places`), for their curves; below `out` by default.
 
     Raises:
         DataError: cells that measure different things.
@@ -57,7 +66,7 @@ def build(
     others = {name: found for name, found in runs.items() if name != ablation.control and found}
     found = effects(control, others, trained=ablation.trained) if control else {}
     first = next((verdicts[0] for verdicts in runs.values() if verdicts), None)
-    cells = [_cell(cell, ablation, runs[cell.name], found.get(cell.name), status) for cell in ablation.cells]
+    cells = [_cell(cell, ablation, runs[cell.name], found.get(cell.name), status, stages or out / "stages") for cell in ablation.cells]
     return {
         "schema_version": SCHEMA,
         **identity(ablation),
@@ -90,7 +99,7 @@ def _runs(
 
 def _cell(
     cell: Cell, ablation: Ablation, runs: Sequence[Verdicts], effect: Effect | None,
-    status: Mapping[tuple[str, int], Mapping[str, Any]],
+    status: Mapping[tuple[str, int], Mapping[str, Any]], stages: Path,
 ) -> dict[str, Any]:  # fmt: skip
     level = level_of(runs) if runs else Level(value=None, low=None, high=None, outputs=0, planned=0, seeds=())
     outcomes = [{"seed": seed, **status.get((cell.name, seed), {"status": "pending", "reason": "not begun"})} for seed in ablation.seeds]
@@ -118,7 +127,18 @@ def _cell(
         "level": {**asdict(level), "seeds": list(level.seeds)},
         "effect": None if effect is None else {**asdict(effect), "by_seed": list(effect.by_seed.values()), "tasks": list(effect.tasks)},
         "cost": _cost(outcomes),
+        "curves": _curves(cell, ablation.seeds, stages),
     }
+
+
+def _curves(cell: Cell, seeds: Sequence[int], stages: Path) -> list[dict[str, Any]]:
+    """Those of every training that has logged a step; of one that failed or goes on too, since they tell most about it."""
+    found = []
+    for seed in seeds:
+        for number, (stage, place) in enumerate(zip(cell.train, places(cell.train, start=cell.model, seed=seed, folder=stages), strict=True)):
+            curve = curves.read(place / "run" / "log.jsonl")
+            found += [] if curve is None else [{"stage": Path(stage.recipe).stem, "number": number, "seed": seed, **curve}]
+    return found
 
 
 def _cost(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from evals.errors import StoreError
 from reports import ablation
 from reports.ablation import AblationPage
 from reports.ablation_charts import Row, Spot, front, place, plane, rows_chart, signed
+from reports.ablation_curves import Scale, panel
 
 _spec = importlib.util.spec_from_file_location("boards", Path(__file__).parent / "boards.py")
 helpers = importlib.util.module_from_spec(_spec)
@@ -62,6 +63,15 @@ def cell(name, value, *, seeds=3, own=None, control=False, effect=None, cost=Non
     }  # fmt: skip
 
 
+def curve(seed, end, *, stage="mini-language", number=0, **more):
+    """A training of 300 steps; `bit` falls from 0.5 to `end`."""
+    steps = [75 * at for at in range(1, 5)]
+    falls = [0.5 - (0.5 - end) * at / 4 for at in range(1, 5)]
+    values = {"loss": [10 * value for value in falls], "bit": falls, "bit_accuracy": [1 - value for value in falls], **more}
+    measures = [{"name": name, "values": own, "last": own[-1]} for name, own in values.items()]
+    return {"stage": stage, "number": number, "seed": seed, "steps": steps, "measures": measures}
+
+
 def grid(cells, **changes):
     return {
         "schema_version": 1, "ablation": "bits", "version": 2, "size": "mini", "suite": "geneval", "profile": "mini", "limit": None,
@@ -88,6 +98,8 @@ def trained_grid():
                       "show_ms": 80.25, "tokens": 16.0},
             )
         )  # fmt: skip
+    for at, own in enumerate(cells):
+        own["curves"] = [curve(seed, 0.1 + 0.01 * at + 0.001 * seed) for seed in range(3)]
     cells.append(cell("diverged", None, status="failed", reason="pretrain: the training ended with 1: loss is not finite"))
     cells.append(cell("late", None, status="pending", reason="The budget is spent. The same command goes on."))
     return grid(cells, trained=True, notes=["Each training has 2,000 steps."])
@@ -104,6 +116,7 @@ def hostile_grid():
     for found in cells[1:]:
         found["effect"]["tasks"][2]["task"] = bad
         found["seeds"][0]["made"] = {bad: bad}
+        found["curves"] = [curve(0, 0.1, stage=bad, **{bad: [1.0, -2.0, 3.0, 1e12]}), curve(1, 0.2, stage=bad, number=1)]
     cells.append(cell(bad, None, status="failed", reason=bad))
     cells.append(cell("pending\ud800" + bad, None, status="pending", reason=bad))
     words = ("title", "question", "suite_title", "protocol", "value", "headline", "size", "ablation", "created", "suite", "profile")
@@ -198,6 +211,48 @@ def test_the_numbers_are_those_of_the_table(visit, written):
     assert "cells/bits16/2" in view.locator(".run-paths").inner_text()
     view.locator("#cost summary").click()
     assert view.locator("#cost details tbody tr").first.locator("td").all_inner_texts() == ["0", "12", "3"]
+
+
+def test_the_curves_are_those_of_the_table(visit, written):
+    page, found = written["trained"]
+    view = visit(page)
+    section = view.locator("#training")
+    assert section.locator("summary").all_inner_texts() == ["Bit loss, nats a bit", "Bit accuracy", "Loss that was trained on"]
+    first = section.locator("details").first
+    trained = [own for own in found["cells"] if own.get("curves")]
+    assert first.locator("svg.curves").count() == len(trained) == 8
+    # Every cell but the control has the control's mean behind it.
+    assert [first.locator("svg.curves").nth(at).locator("polyline.reference").count() for at in range(8)] == [0] + [1] * 7
+    assert first.locator("svg.curves").nth(3).locator("polyline.seed").count() == 3
+    name, tag, end = (first.locator(".panel-name").nth(0).locator(part).inner_text() for part in ("bdi", ".tag", ".panel-end"))
+    assert (name, tag, end) == ("bits16", "control", "0.101")
+    assert first.locator("desc").nth(1).text_content() == (
+        "bits2-levels0: bit 0.111 at the end; seed 0 0.11, seed 1 0.111, seed 2 0.112."
+    )
+    assert "logarithmic" in first.inner_text()
+    assert cells_of(view, "#training", 1)[1:] == ["300", "0.111\n0.11 to 0.112", "0.889\n0.888 to 0.89", "1.11\n1.1 to 1.12"]
+    section.locator("summary").nth(1).click()
+    assert "logarithmic" not in section.locator("details").nth(1).inner_text()
+    # What ended worst, first.
+    section.locator("th", has_text="bit accuracy").locator("button").click()
+    assert section.locator("tbody th .model").first.inner_text() == "bits8-levels0"
+
+
+def test_stages_of_a_training_stand_apart_and_a_measure_of_some_cells_is_told_in_their_rows(tmp_path, visit):
+    cells = [cell("a", 0.5, control=True), cell("b", 0.7, effect=effect(0.2))]
+    cells[0]["curves"] = [curve(0, 0.1, stage="tokenizer"), curve(0, 0.2, number=1)]
+    cells[1]["curves"] = [curve(0, 0.1, stage="tokenizer", entropy=[4.0, 3.0, 2.0, 1.0]), curve(0, 0.3, number=1)]
+    view = visit(write(tmp_path, grid(cells, trained=True)))
+    assert view.locator("#training h3").all_inner_texts() == ["1. tokenizer", "2. mini-language"]
+    assert view.locator("#training details").count() == 6
+    table = view.locator("#training table").first
+    assert [text.split("\n")[0].strip() for text in table.locator("thead th").all_inner_texts()][2:] == ["bit", "entropy", "bit accuracy", "loss"]
+    assert [row.locator("td").nth(2).inner_text() for row in table.locator("tbody tr").all()] == ["not told", "1"]
+
+
+def test_a_table_of_before_curves_were_kept_has_no_such_section(tmp_path):
+    found = grid([cell("a", 0.5, control=True)], trained=True)
+    assert "curves" not in found["cells"][0] and 'id="training"' not in write(tmp_path, found).read_text("utf-8")
 
 
 def test_failed_and_pending_cells_are_told(visit, written):
@@ -400,6 +455,8 @@ WRONG = ({"a": 1}, [], [[]], "text", True, float("nan"), float("inf"), 10**400, 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:20])
 def test_no_wrong_value_breaks_the_page_otherwise_than_by_a_sentence(tmp_path, wrong):
     base = grid([cell("a", 0.5, control=True, cost={"image_ms": 5.0}), cell("b", 0.6, effect=effect(0.1), cost={"image_ms": 6.0})])
+    for own in base["cells"]:
+        own["curves"] = [curve(0, 0.1)]
     for path in paths(base):
         found = copy.deepcopy(base)
         holder = found
@@ -533,6 +590,20 @@ def test_labels_of_equal_points_are_parted_and_too_many_are_left_out():
     assert None not in labels and len({(label.right, label.down) for label in labels}) == 10
     labels = place([(50.0, 200.0)] * 200, ["t1-g2.5"] * 200)
     assert labels.count(None) > 100
+
+
+def test_a_line_stands_at_its_values_on_the_scale_of_all():
+    lines = [[(50, 0.1), (100, 0.01)], [(100, 1.0)]]
+    scale = Scale.of(lines, share=False)
+    assert scale.logarithmic and scale.ticks() == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    chart = drawn(panel(lines[:1], lines[1], scale, title="<t>", ident="x", told="one."))
+    seed, reference = ([tuple(map(float, p.split(","))) for p in next(n for n in chart.iter("polyline") if n.get("class") == kind).get("points").split()]
+                       for kind in ("seed", "reference"))  # fmt: skip
+    # 0.1 lies in the middle of two powers of ten, a line of one point is a dot.
+    assert [at for at, _ in seed] == [500.0, 500.0, 1000.0] and seed[0][1] == pytest.approx(65, abs=0.1) and seed[2][1] > 119
+    assert reference == [(1000.0, reference[0][1])] * 2 and reference[0][1] < 11
+    assert chart.find("desc").text == "one."
+    assert not Scale.of(lines, share=True).logarithmic and not Scale.of([[(1, 0.5), (2, 0.9)]], share=False).logarithmic
 
 
 def test_signs():

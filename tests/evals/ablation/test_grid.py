@@ -205,6 +205,11 @@ def test_trainings_are_stages_made_once_by_content(grid: Path, cli: Callable[...
     assert cell(found, "five")["cost"]["train_s"] == cell(found, "again")["cost"]["train_s"] > 0
     effect = cell(found, "none")["effect"]
     assert len(effect["by_seed"]) == 2 and effect["pairs"] == 12
+    # Each training's curve, the shared ones twice; what never began has none.
+    told = {one["name"]: [(c["stage"], c["number"], c["seed"]) for c in one["curves"]] for one in found["cells"]}
+    assert told["five"] == [("mini-tokenizer", 0, 0), ("mini-tokenizer", 0, 1)] and told["wrong"] == []
+    assert cell(found, "five")["curves"] == cell(found, "again")["curves"] != cell(found, "none")["curves"]
+    assert {"loss", "text"} <= {measure["name"] for measure in cell(found, "five")["curves"][0]["measures"]}
     stamps = {path: path.stat().st_mtime_ns for path in Path("out/stages").glob("*/run/checkpoint/model.safetensors")}
     assert cli("ablate", "trained.yaml", "--out", "out").exit_code == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps and len(stamps) == 4
