@@ -18,18 +18,30 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causa
         q: (B, heads, Tq, d).
         k: (B, kv_heads, Tk, d); `heads` is a multiple of `kv_heads`.
         v: (B, kv_heads, Tk, d).
-        mask: bool (B, 1, Tq, Tk), True where a query may look; every row needs at least one True.
+        mask: bool (B, 1, Tq, Tk), True where a query may look; every row needs at least one True. Or what is added to the scores.
         causal: query i sees keys up to i; only without `mask` and with Tq == Tk.
 
     Returns:
         (B, Tq, heads * d).
     """
     groups = q.shape[1] // k.shape[1]
+    if groups > 1 and q.shape[2] == 1 and q.is_cuda:
+        return one_query(q, k, v, mask)
     if groups > 1:
         k = k.repeat_interleave(groups, dim=1)
         v = v.repeat_interleave(groups, dim=1)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     return out.transpose(1, 2).flatten(2)
+
+
+def one_query(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """`attend` for Tq = 1 without a copy of the keys for each head: the heads of a group are that many queries of one head.
+
+    On a GPU such a step is bound by what it reads. (On the CPU it would change the last digits of results that are on record.)
+    """
+    b, heads, _, d = q.shape
+    folded = q.reshape(b, k.shape[1], heads // k.shape[1], d)
+    return F.scaled_dot_product_attention(folded, k, v, attn_mask=mask).reshape(b, 1, heads * d)
 
 
 def causal_mask(attention_mask: Tensor | None, *, queries: int, keys: int, device: torch.device) -> Tensor | None:

@@ -172,7 +172,8 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
             position_ids: int (3, B, T).
             input_ids: int (B, T); or `inputs_embeds` (B, T, H).
             visual: features of the visual tokens in row-major order of `visual_positions`.
-            visual_positions: bool (B, T); default: where `input_ids` is the image placeholder.
+            visual_positions: bool (B, T); default: where `input_ids` is the image placeholder. With `inputs_embeds` there is no default:
+                every position is a visual token then, and `inputs_embeds` holds their features already.
             attention_mask: (B, positions so far) with 0 at padding.
             mask: a full bool mask (B, 1, T, keys) instead (packed training).
             cache: keys and values of earlier positions.
@@ -182,7 +183,9 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
         """
         x = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         deepstack = None
-        if visual is not None:
+        if visual is not None and visual_positions is None and inputs_embeds is not None:
+            deepstack = visual.deepstack
+        elif visual is not None:
             if visual_positions is None:
                 visual_positions = input_ids == self.config.image_token_id
             count = int(visual_positions.sum())

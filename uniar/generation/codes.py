@@ -20,11 +20,15 @@ import torch
 from torch import Tensor
 
 from uniar.errors import InputError
+from uniar.generation.fixed import FixedSteps, aligned
 from uniar.generation.sampling import uniforms
 from uniar.language.cache import KVCache
 from uniar.model import UniARForConditionalGeneration
 from uniar.seeding import generator
 from uniar.vision.tokenizer import VisualFeatures
+
+FIXED_FROM = 32
+"""Tokens of an image from which the steps run in fixed shapes: recording a graph takes as long as a few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ def generate_codes(
     pad_token_id: int = 0,
     on_step: Callable[[int, int], None] | None = None,
     on_logits: Callable[[int, Tensor], None] | None = None,
+    fixed: bool | None = None,
 ) -> Tensor:
     """Make the codes of one image per prefix.
 
@@ -70,6 +75,8 @@ def generate_codes(
         on_step: called with (tokens done, tokens in all) of each pass.
         on_logits: called with (token index, guided logits (samples of the pass, L, G, D, 2)) before they are sampled from;
             the released head alone has such.
+        fixed: run the steps in fixed shapes (`generation.fixed`), on a GPU as a CUDA graph; None means so on a GPU, for
+            images of 32 tokens or more, in a process that trains or generates alone. Not with `on_logits`.
 
     Returns:
         uint8 (B, rows * columns, L, G, D) on the CPU.
@@ -87,6 +94,9 @@ def generate_codes(
         raise InputError(f"guidance_scale: got {guidance_scale}; above 1 every prefix needs unconditional_ids.")
     if exact is None:
         exact = model.device.type == "cpu"
+    if fixed is None:
+        alone = not (torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1)
+        fixed = model.device.type == "cuda" and rows * columns >= FIXED_FROM and alone
     size = 1 if exact else max(len(prefixes), 1)
     parts = [
         _rollout(
@@ -100,6 +110,7 @@ def generate_codes(
             pad_token_id=pad_token_id,
             on_step=on_step,
             on_logits=on_logits,
+            fixed=fixed and on_logits is None,
         )
         for i in range(0, len(prefixes), size)
     ]
@@ -119,6 +130,7 @@ def _rollout(
     pad_token_id: int,
     on_step: Callable[[int, int], None] | None,
     on_logits: Callable[[int, Tensor], None] | None,
+    fixed: bool,
 ) -> Tensor:
     config, device, head = model.config, model.device, model.output_layer_vistok
     guided = guidance_scale > 1
@@ -143,13 +155,14 @@ def _rollout(
     padded = not bool(attention_mask.all())
     mask = torch.cat([attention_mask, torch.ones_like(placeholders)], 1).to(device) if padded else None
 
+    width = input_ids.shape[1]
     cache = KVCache(
-        layers=config.text_config.num_hidden_layers + config.visual_depth, capacity=input_ids.shape[1] + total
+        layers=config.text_config.num_hidden_layers + config.visual_depth, capacity=aligned(width + total) if fixed else width + total
     )
     out: list[Tensor] = []
     past, step = 0, {"input_ids": input_ids.to(device), "visual": visual}
     for t in range(total):
-        end = input_ids.shape[1] + t
+        end = width + t
         where = {
             "position_ids": position_ids[..., past:end],
             "attention_mask": None if mask is None else mask[:, :end],
@@ -169,11 +182,20 @@ def _rollout(
         both = torch.cat([codes, codes]) if guided else codes
         features: VisualFeatures = model.visual.embed(both)
         past = end
-        step = {
-            "inputs_embeds": features.main[:, None],
-            "visual": features,
-            "visual_positions": torch.ones(len(texts), 1, dtype=torch.bool, device=device),
-        }
+        if fixed and t + 1 < total:
+            steps = FixedSteps(
+                model,
+                cache=cache,
+                valid=attention_mask.bool(),
+                position_ids=position_ids[..., width:],
+                features=features,
+                uniform=torch.stack([uniforms(head.shape, generators, torch.device("cpu")) for _ in range(total - 1)]).to(device),
+                guidance_scale=guidance_scale,
+                temperature=temperature,
+            )
+            rest = steps.run(None if on_step is None else lambda done: on_step(done + 1, total))
+            return torch.cat([out[0][:, None], rest.transpose(0, 1).cpu()], 1)
+        step = {"inputs_embeds": features.main[:, None], "visual": features}
     return torch.stack(out, 1)
 
 

@@ -43,7 +43,7 @@ class LanguageModel(nn.Module):
             sin: likewise.
             mask: bool (B, 1, T, keys) or None.
             cache: `KVCache` or a transformers cache.
-            visual_positions: bool (B, T), True at visual tokens.
+            visual_positions: bool (B, T), True at visual tokens; None: all are.
             deepstack: L - 1 tensors (visual tokens, H), the k-th added after layer k.
             run: how a layer is called (gradient checkpointing); default plainly.
 
@@ -52,7 +52,9 @@ class LanguageModel(nn.Module):
         """
         for i, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask, cache) if run is None else run(layer.__call__, x, cos, sin, mask, cache)
-            if deepstack is not None and i < len(deepstack):
+            if deepstack is not None and i < len(deepstack) and visual_positions is None:
+                x = x + deepstack[i].view_as(x).to(x.device, x.dtype)
+            elif deepstack is not None and i < len(deepstack):
                 x = x.masked_scatter(
                     visual_positions[..., None], x[visual_positions] + deepstack[i].to(x.device, x.dtype)
                 )

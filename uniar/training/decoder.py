@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,11 +20,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from uniar.data.samples import Picture, TrainingSample
-from uniar.diffusion.decoder import PixelDecoder
 from uniar.diffusion.flow import shifted, training_pair
 from uniar.errors import ConfigError
 from uniar.seeding import generator
 from uniar.training.stage import Prepared, StageDefaults, StepOutput
+
+if TYPE_CHECKING:
+    # diffusers takes seconds to import, and recipes of every stage import the settings below.
+    from uniar.diffusion.decoder import PixelDecoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -85,7 +85,7 @@ class Blank:
         """Transformer, VAE and the constant prompt; no scheduler."""
         from diffusers import AutoencoderKL
 
-        from uniar.checkpoint.load import build_transformer
+        from uniar.checkpoint.decoder import build_transformer
 
         with torch.device("meta"):
             transformer = build_transformer(self._read("transformer"), Path(self._where) / "sd3_transformer")

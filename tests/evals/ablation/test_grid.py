@@ -222,7 +222,9 @@ also:
 """
 
 
-def test_what_is_measured_also_has_a_table_and_a_page_and_shares_what_was_made(grid: Path, cli: Callable[..., Result]) -> None:
+def test_what_is_measured_also_has_a_table_and_a_page_and_shares_what_was_made(
+    grid: Path, cli: Callable[..., Result], trained_here: list[Path]
+) -> None:
     made = """
 ablation: both
 title: Both
