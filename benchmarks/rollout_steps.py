@@ -64,9 +64,8 @@ def main(checkpoint: str, released: bool, batches: tuple[int, ...], rows: int, c
             for fixed in (False, True):
                 torch.cuda.synchronize()
                 began = time.perf_counter()
-                codes[fixed] = generate_codes(
-                    model, prefixes, rows=rows, columns=columns, seeds=range(batch), guidance_scale=2.0, temperature=1.0, exact=False, fixed=fixed
-                )
+                size = {"rows": rows, "columns": columns, "seeds": range(batch)}
+                codes[fixed] = generate_codes(model, prefixes, guidance_scale=2.0, temperature=1.0, exact=False, fixed=fixed, **size)
                 torch.cuda.synchronize()
                 if turn:
                     took[fixed].append(1000 * (time.perf_counter() - began) / (rows * columns))

@@ -49,7 +49,8 @@ class Scale:
 
     def down(self, value: float) -> float:
         """Pixels from the panel's top."""
-        return float(scaled(self.low, self.high, (float(TOP + HEIGHT), float(TOP)), unit="")(math.log10(value) if self.logarithmic else value))
+        place = scaled(self.low, self.high, (float(TOP + HEIGHT), float(TOP)), unit="")
+        return float(place(math.log10(value) if self.logarithmic else value))
 
     def ticks(self) -> list[float]:
         """Round values inside."""
@@ -80,7 +81,8 @@ def _stage(
     # Where all cells log it, it compares; else the row alone tells it.
     common = [name for name in measures if all(_lines(found, name) for _, found in own)]
     rows = [
-        named(cell) | {"steps": max((max(curve["steps"], default=0) for curve in found), default=0), "ends": [_end(found, name) for name in measures]}
+        named(cell)
+        | {"steps": max(step for curve in found for step in (0, *curve["steps"])), "ends": [_end(found, name) for name in measures]}
         for cell, found in own
     ]
     return {
@@ -138,7 +140,8 @@ def _figure(
     panels = []
     for at, (cell, seeds, end) in enumerate(lines):
         label = named(cell)["name"]
-        told = f"{label}: {words(name)} {end} at the end; " + ", ".join(f"seed {seed} {_figures(line[-1][1])}" for seed, line in seeds.items()) + "."
+        last = ", ".join(f"seed {seed} {_figures(line[-1][1])}" for seed, line in seeds.items())
+        told = f"{label}: {words(name)} {end} at the end; {last}."
         drawn = panel(
             list(seeds.values()), [] if cell["control"] else reference, scale, title=f"{words(name)}, {visible(label, 120)}",
             ident=f"{ident}-{at}", told=told,
@@ -178,9 +181,9 @@ def panel(lines: Sequence[_Points], reference: _Points, scale: Scale, *, title: 
     out += line_of("floor", f"{LEFT}%", "100%", bottom, bottom)
     out += text_of("axis", f"{LEFT}%", bottom + 18, "start", "0") + text_of("axis", "100%", bottom + 18, "end", f"{scale.steps:,.0f} steps")
     # The lines have a drawing of their own: it stretches with the width, text does not.
-    out += Markup('<svg x="{}%" y="{}" width="{}%" height="{}" viewBox="0 0 1000 {}" preserveAspectRatio="none" overflow="visible">').format(
-        LEFT, TOP, 100 - LEFT, HEIGHT, HEIGHT
-    )
+    out += Markup(
+        '<svg x="{}%" y="{}" width="{}%" height="{}" viewBox="0 0 1000 {}" preserveAspectRatio="none" overflow="visible">'
+    ).format(LEFT, TOP, 100 - LEFT, HEIGHT, HEIGHT)
     for kind, points in (("reference", reference), *(("seed", line) for line in lines)):
         if points:
             # A line of one point is a dot.

@@ -1,4 +1,4 @@
-"""The curves of a training: what its log tells of each step, thinned to windows that a page can draw."""
+"""The curves of a training: what its log tells of the steps that it logs, thinned to windows that a page can draw."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ POINTS = 40
 """Windows of a curve at most; a point is the mean of its window."""
 LARGEST = 1e18
 """What lies beyond it is a training that has diverged; no page can draw it."""
+LEAST = 1e-5
+"""A measure that never reaches it is a term that this training does not have, such as the text loss of captions alone."""
 _BESIDE = ("step", "lr", "grad_norm", "loading")
 
 
@@ -19,16 +21,16 @@ def read(log: Path) -> dict[str, Any] | None:
     """Return the curves of a training.
 
     Args:
-        log: its `log.jsonl`, one object a step; lines that a killed writer left broken are passed over.
+        log: its `log.jsonl`, one object a logged step; lines that a killed writer left broken are passed over.
 
     Returns:
-        `steps` (last one of each window, ascending, at most `POINTS`) and `measures`, each with `name`, `values` (mean of each window)
-        and `last` (mean over the last fifth of the steps), in the log's order; None where nothing is logged. A measure that
-        some step lacks, or that is 0 throughout, is left out.
+        `steps` (last logged one of each window, ascending, at most `POINTS`) and `measures`, each with `name`, `values` (mean of
+        each window) and `last` (mean over the last fifth of the logged steps), in the log's order; None where nothing is logged.
+        A measure that some step lacks, or that is nothing throughout (below `LEAST`), is left out.
     """
     rows = sorted(_rows(log), key=lambda row: float(row["step"]))
     names = [name for name in rows[-1] if _is_measure(name) and all(_fits(row.get(name)) for row in rows)] if rows else []
-    names = [name for name in names if any(row[name] for row in rows)]
+    names = [name for name in names if any(abs(row[name]) >= LEAST for row in rows)]
     if not names:
         return None
     width = math.ceil(len(rows) / POINTS)

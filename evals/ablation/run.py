@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -214,7 +216,7 @@ def _pooled(
 ) -> Iterator[tuple[Job, dict[str, Any]]]:
     """Take jobs off the list and yield their outcomes until it is empty or the pool breaks."""
     # A fresh interpreter each: a forked torch may hang on its own threads.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
         running: dict[Any, Job] = {}
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -236,6 +238,18 @@ def _pooled(
                 for job in running.values():
                     yield job, {"status": FAILED, "reason": "its process ended with another's; run the command again"}
                 return
+
+
+def _end_with_parent() -> None:
+    """A worker whose pool was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _refuse_other(out: Path, ablation: Ablation) -> None:

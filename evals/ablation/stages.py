@@ -85,7 +85,7 @@ def _one(stage: TrainStage, *, before: str | None, seed: int, folder: Path, devi
     folder.mkdir(parents=True, exist_ok=True)
     record, checkpoint = folder / "stage.json", folder / "run" / "checkpoint"
     # Cells of other processes may want the same stage: whoever comes second finds it made.
-    with locked(folder / "stage.lock", wait=True):
+    with locked(folder / "stage.lock", wait=True) as held:
         known: dict[str, Any] = json.loads(record.read_text("utf-8")) if record.is_file() else {}
         if known.get("status") == "done" and checkpoint.is_dir():
             return Trained(checkpoint, float(known["seconds"]), True)
@@ -99,7 +99,8 @@ def _one(stage: TrainStage, *, before: str | None, seed: int, folder: Path, devi
         environment = os.environ | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})
         began = time.monotonic()
         with (folder / "log.txt").open("ab") as log:
-            ended = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False)
+            # It holds the lock too: where this process is killed it goes on, and whoever comes next waits for it and takes what it made.
+            ended = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False, pass_fds=(held,))
         seconds = float(known.get("seconds", 0.0)) + time.monotonic() - began
         finished = ended.returncode == 0 and checkpoint.is_dir()
         facts = {"recipe": stage.recipe, "settings": settings, "seconds": round(seconds, 3), "status": "done" if finished else "open"}

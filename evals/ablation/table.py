@@ -90,9 +90,7 @@ def build(
     }
 
 
-def _runs(
-    cell: Cell, ablation: Ablation, out: Path, status: Mapping[tuple[str, int], Mapping[str, Any]]
-) -> list[Verdicts]:
+def _runs(cell: Cell, ablation: Ablation, out: Path, status: Mapping[tuple[str, int], Mapping[str, Any]]) -> list[Verdicts]:
     done = [seed for seed in ablation.seeds if status.get((cell.name, seed), {}).get("status") == "done"]
     return [open_verdicts(out / "cells" / cell.name / str(seed)) for seed in done]
 
@@ -135,7 +133,8 @@ def _curves(cell: Cell, seeds: Sequence[int], stages: Path) -> list[dict[str, An
     """Those of every training that has logged a step; of one that failed or goes on too, since they tell most about it."""
     found = []
     for seed in seeds:
-        for number, (stage, place) in enumerate(zip(cell.train, places(cell.train, start=cell.model, seed=seed, folder=stages), strict=True)):
+        folders = places(cell.train, start=cell.model, seed=seed, folder=stages)
+        for number, (stage, place) in enumerate(zip(cell.train, folders, strict=True)):
             curve = curves.read(place / "run" / "log.jsonl")
             found += [] if curve is None else [{"stage": Path(stage.recipe).stem, "number": number, "seed": seed, **curve}]
     return found

@@ -15,8 +15,8 @@ from evals.errors import StoreError
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a folder.
+def locked(path: Path, *, wait: bool = False) -> Iterator[int]:
+    """Hold the lock of a folder; gives the open file's number, and a child that inherits it (`pass_fds`) holds the lock with us.
 
     Args:
         path: of the lock's file.
@@ -39,6 +39,6 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
             ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode("ascii"), 0)
-        yield
+        yield handle
     finally:
         os.close(handle)

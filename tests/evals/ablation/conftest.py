@@ -22,7 +22,7 @@ def trained_here(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     made: list[Path] = []
 
-    def run(command: list[str], *, stdout: Any, stderr: Any, env: dict[str, str], check: bool) -> Any:
+    def run(command: list[str], *, stdout: Any, stderr: Any, env: dict[str, str], check: bool, pass_fds: tuple[int, ...]) -> Any:
         assert command[1:4] == ["-m", "uniar", "train"] and stdout is stderr and not check
         made.append(Path(command[command.index("--out") + 1]))
         done = CliRunner().invoke(cli, command[3:])

@@ -30,9 +30,9 @@ def test_a_long_one_by_means_of_windows_and_its_last_fifth(tmp_path):
     assert loss["last"] == 90.5 and bit == {"name": "bit", "values": [-v for v in loss["values"]], "last": -90.5}
 
 
-def test_counts_rates_settings_parts_and_what_is_zero_throughout_are_no_curves(tmp_path):
+def test_counts_rates_settings_parts_and_what_is_nothing_throughout_are_no_curves(tmp_path):
     beside = {"lr": 0.1, "grad_norm": 1.0, "loading": 0.1, "n_bit": 4.0, "in_step_tokens": 9.0, "tokens_per_s": 3.0, "bit[world]": 0.2}
-    rows = [{"step": step, "loss": 2.0, "text": 0.0, "bit_accuracy": 0.5, **beside} for step in (1, 2)]
+    rows = [{"step": step, "loss": 2.0, "text": 3e-7, "bit_accuracy": 0.5, **beside} for step in (1, 2)]
     rows[1]["late"] = 1.0
     assert [m["name"] for m in curves.read(write(tmp_path, rows))["measures"]] == ["loss", "bit_accuracy"]
 

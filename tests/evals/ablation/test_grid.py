@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import signal
@@ -213,6 +214,50 @@ def test_trainings_are_stages_made_once_by_content(grid: Path, cli: Callable[...
     stamps = {path: path.stat().st_mtime_ns for path in Path("out/stages").glob("*/run/checkpoint/model.safetensors")}
     assert cli("ablate", "trained.yaml", "--out", "out").exit_code == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps and len(stamps) == 4
+
+
+KILLED = """
+ablation: killed
+title: Killed
+suite: geneval
+profile: mini
+limit: 1
+set: {generate.repeats: 1, generate.decoder_steps: 2}
+seeds: [0]
+control: five
+train:
+  - recipe: mini-language
+    set: {train.steps: 60, train.warmup: 1, train.batch_size: 2, train.log_every: 1}
+cells:
+  - {name: five}
+  - {name: none, train_set: {language.input_flip_rate: 0.0}}
+"""
+
+
+def test_a_training_whose_grid_was_killed_is_waited_for_and_no_worker_stays(grid: Path, cli: Callable[..., Result]) -> None:
+    Path("killed.yaml").write_text(KILLED)
+    child = subprocess.Popen([sys.executable, "-c", CODE, "ablate", "killed.yaml", "--jobs", "2", "--out", "out"], stderr=subprocess.DEVNULL)
+
+    def steps() -> list[list[int]]:
+        return [[json.loads(line)["step"] for line in log.read_text().splitlines()] for log in Path("out/stages").glob("*/run/log.jsonl")]
+
+    end = time.monotonic() + 120
+    while time.monotonic() < end and len(steps()) < 2:
+        time.sleep(0.05)
+    workers = [int(pid) for pid in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()]
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert len(workers) >= 2
+    while time.monotonic() < end and any(Path(f"/proc/{pid}").exists() for pid in workers):
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    # The trainings have outlived it and hold their folders.
+    lock = next(Path("out/stages").glob("*/stage.lock"))
+    with lock.open() as handle, pytest.raises(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    done = cli("ablate", "killed.yaml", "--out", "out")
+    assert done.exit_code == 0, done.output
+    assert table()["complete"] and steps() == [list(range(1, 61))] * 2
 
 
 ALSO = """
