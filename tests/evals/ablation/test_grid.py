@@ -210,7 +210,7 @@ def test_trainings_are_stages_made_once_by_content(grid: Path, cli: Callable[...
     told = {one["name"]: [(c["stage"], c["number"], c["seed"]) for c in one["curves"]] for one in found["cells"]}
     assert told["five"] == [("mini-tokenizer", 0, 0), ("mini-tokenizer", 0, 1)] and told["wrong"] == []
     assert cell(found, "five")["curves"] == cell(found, "again")["curves"] != cell(found, "none")["curves"]
-    assert {"loss", "text"} <= {measure["name"] for measure in cell(found, "five")["curves"][0]["measures"]}
+    assert {"loss", "reconstruction"} <= {measure["name"] for measure in cell(found, "five")["curves"][0]["measures"]}
     stamps = {path: path.stat().st_mtime_ns for path in Path("out/stages").glob("*/run/checkpoint/model.safetensors")}
     assert cli("ablate", "trained.yaml", "--out", "out").exit_code == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps and len(stamps) == 4
