@@ -19,7 +19,7 @@ from reports import pages
 from reports.ablation_charts import signed
 from reports.ablation_curves import curves
 from reports.ablation_table import read
-from reports.text import plain, visible, words
+from reports.text import minus, plain, visible, words
 
 ALPHA = 0.05
 COUNTED = ("won", "lost", "tied")
@@ -143,7 +143,7 @@ def _shown(value: str, sort: object, interval: str = "") -> dict[str, str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}".replace("-", "\u2212")
+    return "" if value is None else minus(f"{value:.3f}")
 
 
 def _interval(part: Mapping[str, Any], form: Any = _number) -> str:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from reports.charts import opened
+from reports.text import minus
 
 ROW, TOP, AXIS = 50, 8, 30
 NAME = 235
@@ -74,7 +75,7 @@ def signed(value: float) -> str:
     >>> signed(-0.25), signed(-0.0001)
     ('\u22120.250', '+0.000')
     """
-    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "\u2212")
+    return minus(f"{round(value, 3) + 0.0:+.3f}")
 
 
 def front(points: Sequence[tuple[float | None, float | None]], *, higher: bool = True) -> list[int]:
@@ -117,7 +118,7 @@ def rows_chart(rows: Sequence[Row], *, title: str, ident: str, zero: bool = Fals
     low, high = spanned(ends)
     x = scaled(low, high, EDGES)
     for tick in ticks(low, high, 4):
-        label = "0" if tick == 0.0 else f"{tick:{'+' if zero else ''}.10g}".replace("-", "\u2212")
+        label = "0" if tick == 0.0 else minus(f"{tick:{'+' if zero else ''}.10g}")
         out += line_of("zero" if zero and tick == 0.0 else "grid", x(tick), x(tick), 0, bottom + 4)
         out += text_of("axis", x(tick), bottom + 20, "middle", label)
     out += text_of("axis", 0, bottom + 40, "start", left) + text_of("axis", "100%", bottom + 40, "end", right)
@@ -173,7 +174,7 @@ def plane(spots: Sequence[Spot], *, title: str, ident: str, cost: str, value: st
 
     for tick in ticks(low, high, 5):
         out += line_of("grid", 0, "100%", level(tick), level(tick))
-        out += text_of("axis", 0, f"{float(level(tick)) - 4:.1f}", "start", f"{tick:.10g}".replace("-", "\u2212"))
+        out += text_of("axis", 0, f"{float(level(tick)) - 4:.1f}", "start", minus(f"{tick:.10g}"))
     for tick in powers(10**first, 10**last) if long else ticks(first, last, 4):
         out += line_of("tick", x(tick), x(tick), HEIGHT, HEIGHT + 5)
         out += text_of("axis", x(tick), HEIGHT + 20, "middle", short(tick))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from evals.ablation.curves import ends
 from reports.ablation_charts import line_of, powers, scaled, spanned, text_of, ticks
 from reports.charts import opened
-from reports.text import visible, words
+from reports.text import minus, words
 
 TOP, HEIGHT, AXIS = 10, 130, 24
 """CSS pixels of a panel: above its highest line, between its lines, and below for the steps."""
@@ -57,6 +58,25 @@ class Scale:
         return powers(10**self.low, 10**self.high) if self.logarithmic else ticks(self.low, self.high, 3)
 
 
+class Trained(NamedTuple):
+    """A cell at one stage of its training."""
+
+    label: dict[str, Any]
+    """For the page: `name`, `control`."""
+    curves: Sequence[Mapping[str, Any]]
+    """One a seed, at least one."""
+    ends: Mapping[tuple[int, str], Sequence[float]]
+
+    def lines(self, name: str) -> dict[int, _Points]:
+        """Seed -> points of a measure."""
+        return {
+            curve["seed"]: list(zip(curve["steps"], measure["values"], strict=False))
+            for curve in self.curves
+            for measure in curve["measures"]
+            if measure["name"] == name and curve["steps"] and measure["values"]
+        }
+
+
 def curves(cells: Sequence[Mapping[str, Any]], named: Callable[[Mapping[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the stages of the trainings in order, each with the figures of its measures and a table of where they ended.
 
@@ -66,7 +86,7 @@ def curves(cells: Sequence[Mapping[str, Any]], named: Callable[[Mapping[str, Any
 
     Returns:
         For each stage `name`, `columns`, `rows` (name, then the mean of each measure at the end, with the seeds' range) and `figures`
-        (`measure`, `logarithmic`, `last` steps, `open`, `panels`); a measure that a cell does not log is told in its row alone.
+        (`measure`, `logarithmic`, `open`, `panels`); a measure that a cell does not log is told in its row alone.
     """
     kinds = sorted({(curve["number"], curve["stage"]) for cell in cells for curve in cell["curves"]})
     return [_stage(number, stage, cells, named) for number, stage in kinds]
@@ -75,21 +95,24 @@ def curves(cells: Sequence[Mapping[str, Any]], named: Callable[[Mapping[str, Any
 def _stage(
     number: int, stage: str, cells: Sequence[Mapping[str, Any]], named: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> dict[str, Any]:
-    own = [(cell, [c for c in cell["curves"] if (c["number"], c["stage"]) == (number, stage)]) for cell in cells]
-    own = [(cell, found) for cell, found in own if found]
-    measures = _ordered(list(dict.fromkeys(m["name"] for _, found in own for curve in found for m in curve["measures"])))
+    of_stage = [(cell, [c for c in cell["curves"] if (c["number"], c["stage"]) == (number, stage)]) for cell in cells]
+    own = [Trained(named(cell), found, ends(found)) for cell, found in of_stage if found]
+    measures = _ordered(list(dict.fromkeys(name for trained in own for _, name in trained.ends)))
     # Where all cells log it, it compares; else the row alone tells it.
-    common = [name for name in measures if all(_lines(found, name) for _, found in own)]
+    common = [name for name in measures if all(trained.lines(name) for trained in own)]
     rows = [
-        named(cell)
-        | {"steps": max(step for curve in found for step in (0, *curve["steps"])), "ends": [_end(found, name) for name in measures]}
-        for cell, found in own
+        {
+            **trained.label,
+            "steps": max(step for curve in trained.curves for step in (0, *curve["steps"])),
+            "ends": [_end(trained.ends.get((number, name), ())) for name in measures],
+        }
+        for trained in own
     ]
     return {
         "name": words(stage),
         "columns": [words(name) for name in measures],
         "rows": rows,
-        "figures": [_figure(f"curve-{number}-{at}", name, own, named) | {"open": at == 0} for at, name in enumerate(common)],
+        "figures": [_figure(f"curve-{number}-{at}", number, name, own) | {"open": at == 0} for at, name in enumerate(common)],
     }
 
 
@@ -102,52 +125,43 @@ def _is_share(name: str) -> bool:
     return "accuracy" in name
 
 
-def _lines(found: Sequence[Mapping[str, Any]], name: str) -> dict[int, _Points]:
-    """Seed -> points of a measure."""
-    return {
-        curve["seed"]: list(zip(curve["steps"], measure["values"], strict=False))
-        for curve in found
-        for measure in curve["measures"]
-        if measure["name"] == name and curve["steps"] and measure["values"]
-    }
-
-
-def _end(found: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
-    values = [measure["last"] for curve in found for measure in curve["measures"] if measure["name"] == name]
-    if not values:
+def _end(last: Sequence[float]) -> dict[str, str]:
+    """Mean of the seeds and their range, for a table."""
+    if not last:
         return {"value": "", "sort": "", "interval": ""}
-    mean = math.fsum(values) / len(values)
-    ends = f"{_figures(min(values))} to {_figures(max(values))}" if len(values) > 1 else ""
-    return {"value": _figures(mean), "sort": str(mean), "interval": ends}
+    mean = math.fsum(last) / len(last)
+    ends = f"{_digits(min(last))} to {_digits(max(last))}" if len(last) > 1 else ""
+    return {"value": _digits(mean), "sort": str(mean), "interval": ends}
 
 
-def _figures(value: float) -> str:
+def _digits(value: float) -> str:
     """Four digits, which is more than trainings agree in.
 
-    >>> _figures(0.11127), _figures(-0.5), _figures(3.2e-07)
-    ('0.1113', '\\u22120.5', '3.2e\\u221207')
+    >>> _digits(0.11127), _digits(-0.5), _digits(3.2e-07)
+    ('0.1113', '\u22120.5', '3.2e\u221207')
     """
-    return f"{value:.4g}".replace("-", "\u2212")
+    return minus(f"{value:.4g}")
 
 
-def _figure(
-    ident: str, name: str, own: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
-    named: Callable[[Mapping[str, Any]], dict[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
-    lines = [(cell, _lines(found, name), _end(found, name)["value"]) for cell, found in own]
-    scale = Scale.of([line for _, seeds, _ in lines for line in seeds.values()], share=_is_share(name))
-    reference = next((_mean(list(seeds.values())) for cell, seeds, _ in lines if cell["control"]), [])
+def _figure(ident: str, number: int, name: str, own: Sequence[Trained]) -> dict[str, Any]:
+    """The panels of one measure."""
+    lines = [trained.lines(name) for trained in own]
+    scale = Scale.of([line for seeds in lines for line in seeds.values()], share=_is_share(name))
+    reference = next((_mean(list(seeds.values())) for trained, seeds in zip(own, lines, strict=True) if trained.label["control"]), [])
     panels = []
-    for at, (cell, seeds, end) in enumerate(lines):
-        label = named(cell)["name"]
-        last = ", ".join(f"seed {seed} {_figures(line[-1][1])}" for seed, line in seeds.items())
-        told = f"{label}: {words(name)} {end} at the end; {last}."
+    for at, (trained, seeds) in enumerate(zip(own, lines, strict=True)):
+        label, end = trained.label["name"], _end(trained.ends[number, name])["value"]
+        last = ", ".join(f"seed {seed} {_digits(line[-1][1])}" for seed, line in seeds.items())
         drawn = panel(
-            list(seeds.values()), [] if cell["control"] else reference, scale, title=f"{words(name)}, {visible(label, 120)}",
-            ident=f"{ident}-{at}", told=told,
-        )  # fmt: skip
-        panels.append(named(cell) | {"end": end, "drawing": drawn})
-    return {"measure": words(KNOWN.get(name, name)), "logarithmic": scale.logarithmic, "last": f"{scale.steps:,.0f}", "panels": panels}
+            list(seeds.values()),
+            [] if trained.label["control"] else reference,
+            scale,
+            title=f"{words(name)}, {label}",
+            ident=f"{ident}-{at}",
+            told=f"{label}: {words(name)} {end} at the end; {last}.",
+        )
+        panels.append({**trained.label, "end": end, "drawing": drawn})
+    return {"measure": words(KNOWN.get(name, name)), "logarithmic": scale.logarithmic, "panels": panels}
 
 
 def _mean(lines: Sequence[_Points]) -> _Points:
@@ -175,7 +189,7 @@ def panel(lines: Sequence[_Points], reference: _Points, scale: Scale, *, title: 
     bottom = TOP + HEIGHT
     out = opened("curves", bottom + AXIS, title=title, ident=ident, told=told)
     for tick in scale.ticks():
-        label = f"{tick:.10g}".replace("-", "\u2212")
+        label = minus(f"{tick:.10g}")
         out += line_of("grid", f"{LEFT}%", "100%", scale.down(tick), scale.down(tick))
         out += text_of("axis", f"{LEFT - 2}%", f"{scale.down(tick) + 4:.1f}", "end", label)
     out += line_of("floor", f"{LEFT}%", "100%", bottom, bottom)

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evals.ablation.curves import LARGEST
 from evals.ablation.exporting import COSTS
 from evals.errors import StoreError
 from reports.text import visible
 
 SCHEMA = 1
 """Version of the table that this page reads."""
-LARGEST = 1e18
-"""A number beyond it is no value, cost or count."""
 
 _NONE = type(None)
 _SOME = (float, _NONE)

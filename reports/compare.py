@@ -23,7 +23,7 @@ from evals.store import atomic
 from evals.store.reader import RunReader
 from evals.types import Outcome, Output, Sample
 from reports import charts, media, pages
-from reports.text import visible, words
+from reports.text import minus, visible, words
 
 LABELS = {LOST: "Lost", WON: "Won", TIED: "Tied", UNPAIRED: "Not a pair"}
 """From the second run's side; also the order of the filters."""
@@ -234,8 +234,7 @@ def _label(delta: Delta) -> str:
 
 
 def _signed(value: float) -> str:
-    # A true minus sign is as wide as the plus sign.
-    return f"{value:+.3f}".replace("-", "\u2212")
+    return minus(f"{value:+.3f}")
 
 
 def _interval(delta: Delta) -> str:

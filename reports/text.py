@@ -31,6 +31,15 @@ def coverage_text(coverage: float) -> str:
     return f"{min(coverage, 0.999) * 100:.1f}%"
 
 
+def minus(number: str) -> str:
+    """Return a number's text with a true minus sign, which is as wide as the plus sign.
+
+    >>> minus("-0.5")
+    '\u22120.5'
+    """
+    return number.replace("-", "\u2212")
+
+
 def words(name: str) -> str:
     """`color_attr` -> `color attr`; `*` is the whole suite."""
     return "whole suite" if name == "*" else visible(name, 200).replace("_", " ")

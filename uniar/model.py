@@ -161,7 +161,6 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
         input_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         visual: VisualFeatures | None = None,
-        visual_positions: Tensor | None = None,
         attention_mask: Tensor | None = None,
         mask: Tensor | None = None,
         cache: Any | None = None,
@@ -171,9 +170,8 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
         Args:
             position_ids: int (3, B, T).
             input_ids: int (B, T); or `inputs_embeds` (B, T, H).
-            visual: features of the visual tokens in row-major order of `visual_positions`.
-            visual_positions: bool (B, T); default: where `input_ids` is the image placeholder. With `inputs_embeds` there is no default:
-                every position is a visual token then, and `inputs_embeds` holds their features already.
+            visual: features of the visual tokens, in row-major order of the image placeholders in `input_ids`. Without `input_ids` every
+                position is a visual token, and `inputs_embeds` holds their features already.
             attention_mask: (B, positions so far) with 0 at padding.
             mask: a full bool mask (B, 1, T, keys) instead (packed training).
             cache: keys and values of earlier positions.
@@ -182,20 +180,17 @@ class UniARForConditionalGeneration(PreTrainedModel, GeneratesText, GenerationMi
             (B, T, H) before the last norm.
         """
         x = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
-        deepstack = None
-        if visual is not None and visual_positions is None and inputs_embeds is not None:
-            deepstack = visual.deepstack
-        elif visual is not None:
-            if visual_positions is None:
-                visual_positions = input_ids == self.config.image_token_id
-            count = int(visual_positions.sum())
+        deepstack = None if visual is None else visual.deepstack
+        visual_positions = None if visual is None or input_ids is None else input_ids == self.config.image_token_id
+        if visual is not None:
+            count = x.shape[0] * x.shape[1] if visual_positions is None else int(visual_positions.sum())
             if count != visual.main.shape[0]:
                 raise InputError(
                     f"input_ids: got {count} image placeholders; the images have {visual.main.shape[0]} visual tokens. "
                     "Give one placeholder per visual token."
                 )
-            x = x.masked_scatter(visual_positions[..., None], visual.main.to(x.device, x.dtype))
-            deepstack = visual.deepstack
+            if visual_positions is not None:
+                x = x.masked_scatter(visual_positions[..., None], visual.main.to(x.device, x.dtype))
         if mask is None:
             past = cache.get_seq_length() if cache is not None else 0
             mask = causal_mask(attention_mask, queries=x.shape[1], keys=past + x.shape[1], device=x.device)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 POINTS = 40
 """Windows of a curve at most; a point is the mean of its window."""
 LARGEST = 1e18
-"""What lies beyond it is a training that has diverged; no page can draw it."""
+"""What lies beyond it is a training that has diverged; the page refuses a table with such a number."""
 LEAST = 1e-5
 """A measure that never reaches it is a term that this training does not have, such as the text loss of captions alone."""
 _BESIDE = ("step", "lr", "grad_norm", "loading")
@@ -42,6 +42,15 @@ def read(log: Path) -> dict[str, Any] | None:
             {"name": name, "values": [_mean(window, name) for window in windows], "last": _mean(end, name)} for name in names
         ],
     }  # fmt: skip
+
+
+def ends(found: Iterable[Mapping[str, Any]]) -> dict[tuple[int, str], list[float]]:
+    """Return where the trainings of a cell ended: (number of the stage, measure) -> `last` of each seed, from a table's `curves`."""
+    told: dict[tuple[int, str], list[float]] = {}
+    for curve in found:
+        for measure in curve["measures"]:
+            told.setdefault((curve["number"], measure["name"]), []).append(measure["last"])
+    return told
 
 
 def _rows(log: Path) -> list[dict[str, Any]]:

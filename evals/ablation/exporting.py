@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.ablation.curves import ends
 from evals.errors import StoreError
 from evals.store import atomic
 
@@ -34,19 +35,12 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         row |= {key: effect.get(key) for key in ("p", "p_holm", "pairs", "prompts")}
         row |= {key: (effect.get("counts") or {}).get(key) for key in ("won", "lost", "tied")}
         row |= {key: cell["cost"].get(key) for key in COSTS}
-        row |= _ends(cell.get("curves", ()))
+        # Means over seeds: train.STAGE.MEASURE, stages counted from 1.
+        told = ends(cell.get("curves", ())).items()
+        row |= {f"train.{number + 1}.{name}": math.fsum(last) / len(last) for (number, name), last in told}
         row |= {"reason": next((seed["reason"] for seed in cell["seeds"] if seed["reason"]), "")}
         made.append(row)
     return made
-
-
-def _ends(curves: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Where the trainings ended, means over seeds: `train.STAGE.MEASURE`, stages counted from 1."""
-    ends: dict[str, list[float]] = {}
-    for curve in curves:
-        for measure in curve["measures"]:
-            ends.setdefault(f"train.{curve['number'] + 1}.{measure['name']}", []).append(measure["last"])
-    return {key: math.fsum(values) / len(values) for key, values in ends.items()}
 
 
 def frame(found: Mapping[str, Any]) -> pd.DataFrame:

@@ -243,10 +243,10 @@ def _pooled(
 def _end_with_parent() -> None:
     """A worker whose pool was killed would wait for work for ever."""
     parent = multiprocessing.parent_process()
+    assert parent is not None, "it is a pool's worker"
 
     def watch() -> None:
-        if parent is not None:
-            parent.join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -161,7 +161,9 @@ def _rollout(
     )
     out: list[Tensor] = []
     past, step = 0, {"input_ids": input_ids.to(device), "visual": visual}
-    for t in range(total):
+    # Fixed shapes begin behind the prompt.
+    plain = 1 if fixed else total
+    for t in range(plain):
         end = width + t
         where = {
             "position_ids": position_ids[..., past:end],
@@ -182,21 +184,22 @@ def _rollout(
         both = torch.cat([codes, codes]) if guided else codes
         features: VisualFeatures = model.visual.embed(both)
         past = end
-        if fixed and t + 1 < total:
-            steps = FixedSteps(
-                model,
-                cache=cache,
-                valid=attention_mask.bool(),
-                position_ids=position_ids[..., width:],
-                features=features,
-                uniform=torch.stack([uniforms(head.shape, generators, torch.device("cpu")) for _ in range(total - 1)]).to(device),
-                guidance_scale=guidance_scale,
-                temperature=temperature,
-            )
-            rest = steps.run(None if on_step is None else lambda done: on_step(done + 1, total))
-            return torch.cat([out[0][:, None], rest.transpose(0, 1).cpu()], 1)
         step = {"inputs_embeds": features.main[:, None], "visual": features}
-    return torch.stack(out, 1)
+    made = torch.stack(out, 1)
+    if plain == total:
+        return made
+    steps = FixedSteps(
+        model,
+        cache=cache,
+        valid=attention_mask.bool(),
+        position_ids=position_ids[..., width:],
+        features=features,
+        uniform=torch.stack([uniforms(head.shape, generators, torch.device("cpu")) for _ in range(total - 1)]).to(device),
+        guidance_scale=guidance_scale,
+        temperature=temperature,
+    )
+    rest = steps.run(None if on_step is None else lambda done: on_step(done + 1, total))
+    return torch.cat([made, rest.transpose(0, 1).cpu()], 1)
 
 
 def left_pad(rows: Sequence[Tensor], pad_token_id: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ step's within rounding. B samples, R rows (2B with guidance), T tokens, C capaci
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -75,29 +75,38 @@ class FixedSteps:
         Returns:
             uint8 (T - 1, B, levels, patches a token, bits) on the model's device.
         """
-        count, graph = len(self._uniform), None
-        for done in range(count):
-            if self._main.is_cuda and done == 0:
-                stream = torch.cuda.Stream()
-                stream.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(stream):
-                    for _ in range(min(EAGER, count)):
-                        self._step()
-                torch.cuda.current_stream().wait_stream(stream)
-            if not self._main.is_cuda:
-                self._step()
-            elif done >= EAGER:
-                if graph is None:
-                    graph = torch.cuda.CUDAGraph()
-                    with torch.cuda.graph(graph):
-                        self._step()
-                graph.replay()
+        for done, _ in enumerate(self._tokens(), 1):
             if told is not None:
                 # A replay returns at once; what is told must be true.
                 if self._main.is_cuda:
                     torch.cuda.current_stream().synchronize()
-                told(done + 1)
+                told(done)
         return self._codes
+
+    def _tokens(self) -> Iterator[None]:
+        """Draw one token after the other: each by a step, on a GPU the first few so and the others by replaying a recorded one."""
+        count = len(self._uniform)
+        if not self._main.is_cuda:
+            for _ in range(count):
+                self._step()
+                yield
+            return
+        eager = min(EAGER, count)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(eager):
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+        yield from [None] * eager
+        if eager == count:
+            return
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        for _ in range(count - eager):
+            graph.replay()
+            yield
 
     def _step(self) -> None:
         """From the features of a token to those of the next; nothing in here may depend on a number that the host must read."""

@@ -216,9 +216,9 @@ def test_trainings_are_stages_made_once_by_content(grid: Path, cli: Callable[...
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps and len(stamps) == 4
 
 
-KILLED = """
-ablation: killed
-title: Killed
+LANGUAGE = """
+ablation: NAME
+title: NAME
 suite: geneval
 profile: mini
 limit: 1
@@ -227,15 +227,20 @@ seeds: [0]
 control: five
 train:
   - recipe: mini-language
-    set: {train.steps: 60, train.warmup: 1, train.batch_size: 2, train.log_every: 1}
+    set: {train.warmup: 1, train.batch_size: 2, SETTINGS}
 cells:
   - {name: five}
   - {name: none, train_set: {language.input_flip_rate: 0.0}}
 """
 
 
+def language(name: str, settings: str) -> str:
+    """The text of a grid of two trainings."""
+    return LANGUAGE.replace("NAME", name).replace("SETTINGS", settings)
+
+
 def test_a_training_whose_grid_was_killed_is_waited_for_and_no_worker_stays(grid: Path, cli: Callable[..., Result]) -> None:
-    Path("killed.yaml").write_text(KILLED)
+    Path("killed.yaml").write_text(language("killed", "train.steps: 60, train.log_every: 1"))
     child = subprocess.Popen([sys.executable, "-c", CODE, "ablate", "killed.yaml", "--jobs", "2", "--out", "out"], stderr=subprocess.DEVNULL)
 
     def steps() -> list[list[int]]:
@@ -270,23 +275,7 @@ also:
 def test_what_is_measured_also_has_a_table_and_a_page_and_shares_what_was_made(
     grid: Path, cli: Callable[..., Result], trained_here: list[Path]
 ) -> None:
-    made = """
-ablation: both
-title: Both
-suite: geneval
-profile: mini
-limit: 1
-set: {generate.repeats: 1, generate.decoder_steps: 2}
-seeds: [0]
-control: five
-train:
-  - recipe: mini-language
-    set: {train.steps: 1, train.warmup: 1, train.batch_size: 2, data: mix/mini-both.yaml}
-cells:
-  - {name: five}
-  - {name: none, train_set: {language.input_flip_rate: 0.0}}
-"""
-    Path("both.yaml").write_text(made + ALSO)
+    Path("both.yaml").write_text(language("both", "train.steps: 1, data: mix/mini-both.yaml") + ALSO)
     done = cli("ablate", "both.yaml", "--out", "out", "--csv", "t.csv")
     assert done.exit_code == 0, done.output
     main, questions, hot = (table(f"out{rest}") for rest in ("", "/also/questions", "/also/hot"))
